@@ -1,0 +1,3 @@
+//! The bytes on tape. One module per format version; `docs/tape-format.md` is the specification.
+
+pub mod v1;
