@@ -1,1 +1,7 @@
-//! Format version 1.
+//! Format version 1, chapter by chapter of `docs/tape-format.md`.
+
+pub mod entry;
+pub mod member;
+
+pub use entry::{Entry, Extent, Kind, Timestamp};
+pub use member::{Member, Notes};
