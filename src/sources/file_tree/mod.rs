@@ -1,0 +1,137 @@
+//! Directory trees: walked by one thread, read, encoded and hashed by several, delivered in walk order.
+
+mod attributes;
+mod read;
+mod walk;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, bounded};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::Batch;
+
+/// What of the file system to store.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Absolute, existing paths; none below another.
+    pub roots: Vec<PathBuf>,
+    /// Wildcards of what to leave out: without `/` they match a name, with `/` the absolute path; `*` crosses `/`.
+    pub exclude: Vec<String>,
+    /// Do not leave the file system of each root.
+    pub one_file_system: bool,
+    /// Directories (device, inode) that are never entered: our own state, above all.
+    pub never: Vec<(u64, u64)>,
+}
+
+/// A selection that cannot be walked.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectionError {
+    /// A pattern is not a wildcard.
+    #[error("exclude pattern {pattern:?} cannot be understood")]
+    Pattern {
+        /// As the user wrote it.
+        pattern: String,
+        /// The cause.
+        source: globset::Error,
+    },
+    /// A root cannot be opened.
+    #[error("{}: cannot be opened for backup", path.display())]
+    Root {
+        /// The path given.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// A running walk. Dropping it ends its threads.
+pub struct FileTree {
+    batches: Option<Receiver<Batch>>,
+    recycled: read::Recycler,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Batches under way between the walker and the pipeline.
+const BATCHES_IN_FLIGHT: usize = 12;
+
+impl FileTree {
+    /// Starts to walk and read `selection` with `readers` threads.
+    ///
+    /// # Errors
+    /// A root that cannot be opened, or a pattern that is none.
+    pub fn start(selection: &Selection, readers: usize) -> Result<FileTree, SelectionError> {
+        let filter = Filter::new(&selection.exclude)?;
+        let roots = walk::open_roots(selection)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let recycled = read::Recycler::default();
+        // The walker sends the receiver of each batch to the pipeline and the batch itself to the readers.
+        let (order_in, order_out) = bounded(BATCHES_IN_FLIGHT);
+        let (work_in, work_out) = bounded(BATCHES_IN_FLIGHT);
+        let mut threads = Vec::new();
+        for number in 0..readers.max(1) {
+            let (work, recycled, stop) = (work_out.clone(), recycled.clone(), stop.clone());
+            threads.extend(spawn(&format!("read-{number}"), move || read::run(&work, &recycled, &stop)));
+        }
+        let walker = walk::Walker::new(selection, filter, order_in, work_in, stop.clone());
+        threads.extend(spawn("walk", move || walker.run(roots)));
+        Ok(FileTree { batches: Some(order_out), recycled, stop, threads })
+    }
+
+    /// The next batch in walk order; `None` at the end.
+    pub fn next_batch(&self) -> Option<Batch> {
+        self.batches.as_ref()?.recv().ok()
+    }
+
+    /// Gives a buffer back for reuse.
+    pub fn recycle(&self, buffer: Vec<u8>) {
+        self.recycled.give(buffer);
+    }
+}
+
+impl Drop for FileTree {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.batches = None; // unblocks the walker and, through it, the readers
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(run).ok()
+}
+
+/// The exclude patterns, compiled.
+pub(super) struct Filter {
+    names: GlobSet,
+    paths: GlobSet,
+}
+
+impl Filter {
+    fn new(patterns: &[String]) -> Result<Filter, SelectionError> {
+        let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for pattern in patterns {
+            let error = |source| SelectionError::Pattern { pattern: pattern.clone(), source };
+            let glob = GlobBuilder::new(pattern.trim_end_matches('/')).build().map_err(error)?;
+            if glob.glob().contains('/') { paths.add(glob) } else { names.add(glob) };
+        }
+        let build = |set: GlobSetBuilder| {
+            set.build().map_err(|source| SelectionError::Pattern { pattern: patterns.join(" "), source })
+        };
+        Ok(Filter { names: build(names)?, paths: build(paths)? })
+    }
+
+    /// `directory` is the absolute path with a trailing `/`.
+    fn excludes(&self, directory: &[u8], name: &[u8]) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let as_path = |bytes| std::path::Path::new(std::ffi::OsStr::from_bytes(bytes));
+        (!self.names.is_empty() && self.names.is_match(as_path(name)))
+            || (!self.paths.is_empty() && self.paths.is_match(as_path(&[directory, name].concat())))
+    }
+}

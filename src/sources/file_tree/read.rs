@@ -1,0 +1,434 @@
+//! Readers: open, read, encode and hash; small files whole, large ones in pieces.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, Sender};
+use rustix::fs::{FileType, SeekFrom, Stat};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use super::attributes::Attributes;
+use super::walk::{Directory, Item, Work, open_file};
+use crate::format::v1::tar_header::{encode_entry, padding};
+use crate::format::v1::{Entry, Extent, Kind, Member, Notes, Timestamp};
+use crate::sources::{Chunk, Part, Problem, ProblemKind, Row, Segment};
+
+/// Files up to this size are stored whole in a segment; larger ones are streamed.
+const WHOLE: u64 = 1 << 20;
+/// A segment is handed on when it holds this much.
+const SEGMENT_BYTES: usize = 512 * 1024;
+/// Bytes of one read of a large file.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Files below this are read by one system call: what it returns is one state of the file.
+const ONE_CALL: u64 = 64 * 1024;
+
+/// Buffers that were used once and can be used again: fresh memory costs page faults.
+#[derive(Clone, Default)]
+pub(super) struct Recycler(Arc<std::sync::Mutex<Vec<Vec<u8>>>>);
+
+impl Recycler {
+    /// Buffers kept at most.
+    const KEPT: usize = 24;
+
+    pub(super) fn give(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        if let Ok(mut kept) = self.0.lock()
+            && kept.len() < Self::KEPT
+        {
+            kept.push(buffer);
+        }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default()
+    }
+}
+
+/// Works through batches until there are no more.
+pub(super) fn run(work: &Receiver<Work>, recycler: &Recycler, stop: &AtomicBool) {
+    let mut attributes = Attributes::default();
+    for Work { items, output } in work {
+        let mut reader = Reader { output, recycler, attributes: &mut attributes, segment: Segment::default() };
+        for item in items {
+            if stop.load(Ordering::Relaxed) || reader.item(item).is_none() {
+                break; // the pipeline is gone
+            }
+        }
+        let _ = reader.flush();
+    }
+}
+
+/// Reads one batch. `None` everywhere means that nobody listens any more.
+struct Reader<'a> {
+    output: Sender<Part>,
+    recycler: &'a Recycler,
+    attributes: &'a mut Attributes,
+    segment: Segment,
+}
+
+impl Reader<'_> {
+    fn item(&mut self, item: Item) -> Option<()> {
+        match item {
+            Item::Leave => self.segment.rows.push(Row::Leave),
+            Item::Problem(problem) => self.problem(problem)?,
+            Item::Enter { name, member } => {
+                self.segment.rows.push(Row::Enter(name.clone()));
+                if let Some(directory) = member {
+                    self.directory(name, &directory)?;
+                }
+            }
+            Item::Entry { directory, name, kind: FileType::RegularFile } => self.file(&directory, &name)?,
+            Item::Entry { directory, name, kind } => self.special(&directory, &name, kind)?,
+        }
+        if self.segment.bytes.len() >= SEGMENT_BYTES { self.flush() } else { Some(()) }
+    }
+
+    /// Hands the segment on.
+    fn flush(&mut self) -> Option<()> {
+        if self.segment.rows.is_empty() {
+            return Some(());
+        }
+        let bytes = self.recycler.take();
+        let segment = std::mem::replace(&mut self.segment, Segment { bytes, rows: Vec::new() });
+        self.output.send(Part::Segment(segment)).ok()
+    }
+
+    fn problem(&mut self, problem: Problem) -> Option<()> {
+        self.flush()?;
+        self.output.send(Part::Problem(problem)).ok()
+    }
+
+    fn failed(&mut self, directory: &Directory, name: &CString, kind: ProblemKind, errno: Errno) -> Option<()> {
+        let kind = if errno == Errno::NOENT { ProblemKind::Vanished } else { kind };
+        let path = [&directory.path, name.as_bytes()].concat();
+        self.problem(Problem { path, kind, error: Some(errno) })
+    }
+
+    fn directory(&mut self, name: Vec<u8>, directory: &Directory) -> Option<()> {
+        let path = directory.path.strip_suffix(b"/").unwrap_or(&directory.path);
+        let status = match rustix::fs::fstat(&directory.fd) {
+            Ok(status) => status,
+            Err(errno) => {
+                let problem =
+                    Problem { path: path.to_vec(), kind: ProblemKind::Unreadable, error: Some(errno) };
+                return self.problem(problem);
+            }
+        };
+        let mut entry = entry_of(stored(path).to_vec(), Kind::Directory, &status);
+        if let Err(errno) = self.attributes.of_open(&directory.fd, &mut entry) {
+            let kind = ProblemKind::Attributes;
+            self.problem(Problem { path: path.to_vec(), kind, error: Some(errno) })?;
+        }
+        self.push(&entry, name, [0; 32], Notes::default());
+        Some(())
+    }
+
+    /// Adds a member without data.
+    fn push(&mut self, entry: &Entry, name: Vec<u8>, sha256: [u8; 32], notes: Notes) {
+        let start = self.segment.bytes.len();
+        encode_entry(entry, &mut self.segment.bytes);
+        let end = self.segment.bytes.len();
+        self.segment.rows.push(Row::Member { member: member_of(entry, name, sha256, notes), start, end });
+    }
+
+    fn special(&mut self, directory: &Directory, name: &CString, kind: FileType) -> Option<()> {
+        let kind = match kind {
+            FileType::Symlink => Kind::Symlink,
+            FileType::Fifo => Kind::Fifo,
+            FileType::CharacterDevice => Kind::CharDevice,
+            FileType::BlockDevice => Kind::BlockDevice,
+            _ => {
+                let path = [&directory.path, name.as_bytes()].concat();
+                return self.problem(Problem { path, kind: ProblemKind::Socket, error: None });
+            }
+        };
+        let status =
+            match rustix::fs::statat(&directory.fd, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(status) => status,
+                Err(errno) => return self.failed(directory, name, ProblemKind::Unreadable, errno),
+            };
+        let mut path = [&directory.path, name.as_bytes()].concat();
+        path.drain(..path.len() - stored(&path).len());
+        let mut entry = entry_of(path, kind, &status);
+        match kind {
+            Kind::Symlink => match rustix::fs::readlinkat(&directory.fd, name, Vec::new()) {
+                Ok(target) => entry.link = target.into_bytes(),
+                Err(errno) => return self.failed(directory, name, ProblemKind::Unreadable, errno),
+            },
+            Kind::CharDevice | Kind::BlockDevice => {
+                entry.device = (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev));
+            }
+            _ => {}
+        }
+        if let Err(errno) = self.attributes.of_unopened(directory, name, &mut entry) {
+            self.failed(directory, name, ProblemKind::Attributes, errno)?;
+        }
+        self.push(&entry, name.to_bytes().to_vec(), [0; 32], Notes::default());
+        Some(())
+    }
+
+    fn file(&mut self, directory: &Directory, name: &CString) -> Option<()> {
+        let opened = open_file(directory, name).and_then(|fd| rustix::fs::fstat(&fd).map(|s| (fd, s)));
+        let (fd, status) = match opened {
+            Ok(opened) => opened,
+            Err(errno) => return self.failed(directory, name, ProblemKind::Unreadable, errno),
+        };
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            // Listed as a file, something else now.
+            return self.special(directory, name, FileType::from_raw_mode(status.st_mode));
+        }
+        let mut path = Vec::with_capacity(directory.path.len() + name.as_bytes().len());
+        path.extend_from_slice(stored(&directory.path));
+        path.extend_from_slice(name.as_bytes());
+        let mut entry = entry_of(path, Kind::Regular, &status);
+        if let Err(errno) = self.attributes.of_open(&fd, &mut entry) {
+            self.failed(directory, name, ProblemKind::Attributes, errno)?;
+        }
+        let occupied = u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512);
+        if status.st_nlink == 1 && entry.size <= WHOLE && occupied >= entry.size {
+            return self.whole(directory, name, &fd, &entry);
+        }
+        if occupied < entry.size {
+            entry.sparse = data_extents(&fd, entry.size);
+        }
+        self.stream(directory, name, &fd, entry, &status)
+    }
+
+    /// Stores a small file as one state of it, as far as the system can tell.
+    fn whole(&mut self, directory: &Directory, name: &CString, fd: &OwnedFd, entry: &Entry) -> Option<()> {
+        let start = self.segment.bytes.len();
+        encode_entry(entry, &mut self.segment.bytes);
+        let data = self.segment.bytes.len();
+        let size = entry.size as usize;
+        // One byte more than expected, so that a file that grew is seen.
+        self.segment.bytes.resize(data + size + 1, 0);
+        let mut filled = 0;
+        let mut failure = None;
+        while filled < size + 1 {
+            match rustix::io::read(fd, &mut self.segment.bytes[data + filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    failure = Some(errno);
+                    break;
+                }
+            }
+            if filled == size && entry.size <= ONE_CALL {
+                break;
+            }
+        }
+        let mut notes = Notes::default();
+        if let Some(errno) = failure {
+            self.segment.bytes[data + filled.min(size)..].fill(0);
+            notes = notes.with(Notes::UNREADABLE);
+            self.read_error(directory, name, errno)?;
+        } else if filled < size {
+            // It shrank: what was read is a state of it, so the header must say that size.
+            let content = self.segment.bytes[data..data + filled].to_vec();
+            self.segment.bytes.truncate(start);
+            let shorter = Entry { size: filled as u64, ..entry.clone() };
+            encode_entry(&shorter, &mut self.segment.bytes);
+            self.segment.bytes.extend_from_slice(&content);
+            return self.whole_end(directory, name, &shorter, start, content.len(), Notes::CHANGED);
+        }
+        if filled > size || (entry.size > ONE_CALL && changed(fd, entry)) {
+            notes = notes.with(Notes::CHANGED);
+        }
+        self.segment.bytes.truncate(data + size);
+        self.whole_end(directory, name, entry, start, size, notes)
+    }
+
+    fn whole_end(
+        &mut self,
+        directory: &Directory,
+        name: &CString,
+        entry: &Entry,
+        start: usize,
+        size: usize,
+        notes: Notes,
+    ) -> Option<()> {
+        let bytes = &mut self.segment.bytes;
+        let sha256 = Sha256::digest(&bytes[bytes.len() - size..]).into();
+        bytes.resize(bytes.len() + padding(size as u64), 0);
+        let member = member_of(entry, name.to_bytes().to_vec(), sha256, notes);
+        self.segment.rows.push(Row::Member { member, start, end: self.segment.bytes.len() });
+        if notes.contains(Notes::CHANGED) {
+            let path = [&directory.path, name.as_bytes()].concat();
+            self.problem(Problem { path, kind: ProblemKind::Changed, error: None })?;
+        }
+        Some(())
+    }
+
+    fn read_error(&mut self, directory: &Directory, name: &CString, errno: Errno) -> Option<()> {
+        let path = [&directory.path, name.as_bytes()].concat();
+        self.output.send(Part::Problem(Problem { path, kind: ProblemKind::ReadError, error: Some(errno) })).ok()
+    }
+
+    /// Delivers a large, sparse or several-named file in pieces.
+    fn stream(
+        &mut self,
+        directory: &Directory,
+        name: &CString,
+        fd: &OwnedFd,
+        entry: Entry,
+        status: &Stat,
+    ) -> Option<()> {
+        self.flush()?;
+        let extents =
+            entry.sparse.clone().unwrap_or_else(|| vec![Extent { offset: 0, length: entry.size }]);
+        let (size, mtime) = (entry.size, entry.mtime);
+        let entry = Box::new(entry);
+        let identity = (status.st_dev, status.st_ino);
+        self.output
+            .send(if status.st_nlink > 1 {
+                Part::Linked { entry, identity, names: status.st_nlink as u64 }
+            } else {
+                Part::Begin(entry)
+            })
+            .ok()?;
+        let mut failure = None;
+        let mut position = 0;
+        for extent in extents {
+            self.hole(extent.offset - position)?;
+            position = extent.offset + extent.length;
+            let mut at = extent.offset;
+            while at < position {
+                let length = (position - at).min(CHUNK_BYTES as u64) as usize;
+                let mut chunk = self.recycler.take();
+                chunk.resize(length, 0);
+                if failure.is_none() {
+                    failure = read_exactly(fd, &mut chunk, at).err();
+                } else {
+                    chunk.fill(0);
+                }
+                at += length as u64;
+                self.output.send(Part::Chunk(Chunk::Data(chunk))).ok()?;
+            }
+        }
+        self.hole(size - position)?;
+        let mut notes = Notes::default();
+        match failure {
+            Some(ReadFailure::Error(errno)) => {
+                notes = notes.with(Notes::UNREADABLE);
+                self.read_error(directory, name, errno)?;
+            }
+            Some(ReadFailure::Shorter) => notes = notes.with(Notes::CHANGED),
+            None => {}
+        }
+        let now = rustix::fs::fstat(fd).ok();
+        if now.is_none_or(|now| mtime_of(&now) != mtime || now.st_size != status.st_size) {
+            notes = notes.with(Notes::CHANGED);
+        }
+        if notes.contains(Notes::CHANGED) {
+            let path = [&directory.path, name.as_bytes()].concat();
+            self.output.send(Part::Problem(Problem { path, kind: ProblemKind::Changed, error: None })).ok()?;
+        }
+        self.output.send(Part::End(notes)).ok()
+    }
+
+    fn hole(&mut self, length: u64) -> Option<()> {
+        if length == 0 { Some(()) } else { self.output.send(Part::Chunk(Chunk::Hole(length))).ok() }
+    }
+}
+
+enum ReadFailure {
+    Error(Errno),
+    /// The file ended before its declared size.
+    Shorter,
+}
+
+/// Fills `buffer` from `offset`; what could not be had is zeros.
+fn read_exactly(fd: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<(), ReadFailure> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match rustix::io::pread(fd, &mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => {
+                buffer[filled..].fill(0);
+                return Err(ReadFailure::Shorter);
+            }
+            Ok(read) => filled += read,
+            Err(Errno::INTR) => {}
+            Err(errno) => {
+                buffer[filled..].fill(0);
+                return Err(ReadFailure::Error(errno));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the data of a file with holes lies; `None` where the file system sees no hole.
+fn data_extents(fd: &OwnedFd, size: u64) -> Option<Vec<Extent>> {
+    let mut extents = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let data = match rustix::fs::seek(fd, SeekFrom::Data(at)) {
+            Ok(data) => data.min(size),
+            Err(Errno::NXIO) => break, // a hole up to the end
+            Err(_) => return None,
+        };
+        let end = rustix::fs::seek(fd, SeekFrom::Hole(data)).ok()?.min(size);
+        if end <= data {
+            break;
+        }
+        extents.push(Extent { offset: data, length: end - data });
+        at = end;
+    }
+    let dense = matches!(extents.as_slice(), [only] if only.offset == 0 && only.length == size);
+    if dense { None } else { Some(extents) }
+}
+
+fn changed(fd: &OwnedFd, entry: &Entry) -> bool {
+    rustix::fs::fstat(fd)
+        .map_or(true, |now| mtime_of(&now) != entry.mtime || now.st_size as u64 != entry.size)
+}
+
+/// The path as the archive has it: absolute, without the leading `/`.
+fn stored(path: &[u8]) -> &[u8] {
+    let start = path.iter().position(|b| *b != b'/').unwrap_or(path.len());
+    &path[start..]
+}
+
+fn mtime_of(status: &Stat) -> Timestamp {
+    Timestamp { seconds: status.st_mtime, nanoseconds: status.st_mtime_nsec as u32 }
+}
+
+fn entry_of(path: Vec<u8>, kind: Kind, status: &Stat) -> Entry {
+    Entry {
+        path,
+        kind,
+        mode: status.st_mode & 0o7777,
+        uid: status.st_uid,
+        gid: status.st_gid,
+        mtime: mtime_of(status),
+        size: if kind == Kind::Regular { u64::try_from(status.st_size).unwrap_or(0) } else { 0 },
+        link: Vec::new(),
+        device: (0, 0),
+        xattrs: Vec::new(),
+        acl_access: None,
+        acl_default: None,
+        sparse: None,
+    }
+}
+
+/// The index row of an entry; position and archive are the pipeline's to fill in.
+pub(crate) fn member_of(entry: &Entry, name: Vec<u8>, sha256: [u8; 32], notes: Notes) -> Member {
+    Member {
+        name,
+        kind: entry.kind,
+        mode: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        size: entry.size,
+        mtime: entry.mtime.as_nanos(),
+        sha256,
+        archive: 0,
+        offset: 0,
+        link: entry.link.clone(),
+        notes,
+    }
+}
