@@ -1,7 +1,15 @@
 //! Format version 1, chapter by chapter of `docs/tape-format.md`.
 
+pub mod acl;
 pub mod entry;
+pub mod error;
+pub mod frame_table;
 pub mod member;
+pub mod sparse;
+pub mod tar_header;
+pub mod zstd_frames;
 
 pub use entry::{Entry, Extent, Kind, Timestamp};
+pub use error::FormatError;
+pub use frame_table::{FramePlace, FrameTable};
 pub use member::{Member, Notes};
