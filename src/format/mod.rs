@@ -1,3 +1,4 @@
 //! The bytes on tape. One module per format version; `docs/tape-format.md` is the specification.
 
+pub mod bytes;
 pub mod v1;
