@@ -10,7 +10,7 @@ mod writer;
 
 use crate::drive::{BlockAddress, Drive, DriveError, FileNumber};
 use crate::format::age::Recipient;
-use crate::format::v1::{Member, zstd_frames::FrameTable};
+use crate::format::v1::{FrameTable, Member};
 
 pub use progress::{Phase, Progress, Snapshot};
 pub use store::{Reporting, store};
@@ -186,7 +186,7 @@ pub enum PipelineError {
         /// Archive file being written.
         archive: u32,
         /// The cause.
-        source: std::io::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A thread of the pipeline ended early; its own error says why.
     #[error("the pipeline stopped")]

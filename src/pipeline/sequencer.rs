@@ -11,7 +11,7 @@ use super::hasher::Job;
 use super::stream::{Mark, StreamError, TarStream};
 use super::{Ending, IndexRow, PartStart, PipelineError, Piece, Progress, StoreOptions, Stored};
 use crate::format::v1::tar_header::{
-    END_OF_ARCHIVE, data_size, encode_entry, encode_fragment, encode_global, padding,
+    END_OF_ARCHIVE, data_length, encode_entry, encode_fragment, encode_global, padding,
 };
 use crate::format::v1::{Entry, Kind, Member, Notes};
 use crate::sources::{Chunk, FileTree, Part, Problem, Row, Segment};
@@ -242,7 +242,7 @@ impl<'a> Sequencer<'a> {
         self.index_bytes += row_bytes;
         self.shared.progress.current(&entry.path);
         // The sparse map is stored data, written with the header.
-        let map = data_size(&entry) - entry.stored_size();
+        let map = data_length(&entry) - entry.stored_size();
         let mut file = Streaming {
             header: self.position,
             name,
@@ -328,7 +328,7 @@ impl<'a> Sequencer<'a> {
         self.send_rows()?;
         self.end_archive(false)?;
         self.next_volume()?;
-        let total = data_size(&file.entry);
+        let total = data_length(&file.entry);
         let remaining = total - file.delivered;
         let mut head = Vec::new();
         let comment = self.comment();

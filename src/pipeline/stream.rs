@@ -7,7 +7,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::buffer::{Buffer, Closed};
 use super::{Ending, PartStart, PipelineError};
 use crate::format::age::{CHUNK, Encryptor, Recipient};
-use crate::format::v1::zstd_frames::{FrameEncoder, FrameTable, PIECE};
+use crate::format::v1::zstd_frames::{FrameEncoder, PIECE};
+use crate::format::v1::{FormatError, FrameTable};
 
 /// What stands between records on their way to the drive.
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl<'a> Tail<'a> {
         while !data.is_empty() {
             // A chunk is sealed only when more follows: the last one is marked as such.
             if age.chunk.len() == CHUNK {
-                age.encryptor.seal(&mut age.chunk, false).map_err(StreamError::encode)?;
+                age.encryptor.encrypt_chunk(&mut age.chunk, false).map_err(StreamError::encode)?;
                 self.store(&age.chunk)?;
                 age.chunk.clear();
             }
@@ -130,7 +131,7 @@ impl<'a> Tail<'a> {
     /// Ends the archive file: what is pending goes out, the last record may be short.
     fn end(&mut self, archive: u32, part: u32, stream_bytes: u64) -> Result<(), StreamError> {
         if let Some(mut age) = self.age.take() {
-            age.encryptor.seal(&mut age.chunk, true).map_err(StreamError::encode)?;
+            age.encryptor.encrypt_chunk(&mut age.chunk, true).map_err(StreamError::encode)?;
             self.store(&age.chunk)?;
         }
         if !self.record.is_empty() {
@@ -151,12 +152,12 @@ pub(super) enum StreamError {
     /// The drive's side is gone; its own error says why.
     Closed,
     /// Encryption or compression failed.
-    Encode(std::io::Error),
+    Encode(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StreamError {
     fn encode(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StreamError {
-        StreamError::Encode(std::io::Error::other(error))
+        StreamError::Encode(error.into())
     }
 
     pub(super) fn into_error(self, archive: u32) -> PipelineError {
@@ -182,7 +183,7 @@ pub(super) struct Compressed {
 /// A piece to compress.
 pub(super) struct Squeeze {
     piece: Vec<u8>,
-    reply: Sender<std::io::Result<Compressed>>,
+    reply: Sender<Result<Compressed, FormatError>>,
 }
 
 /// Compresses until the channel closes.
@@ -192,7 +193,7 @@ pub(super) fn compress(jobs: &Receiver<Squeeze>, level: i32) {
         let mut frame = Vec::with_capacity(piece.len() / 2);
         let done = match &mut encoder {
             Ok(encoder) => encoder.encode(&piece, &mut frame).map(|()| Compressed { piece, frame }),
-            Err(error) => Err(std::io::Error::new(error.kind(), error.to_string())),
+            Err(error) => Err(error.clone()),
         };
         let _ = reply.send(done);
     }
@@ -202,7 +203,7 @@ pub(super) fn compress(jobs: &Receiver<Squeeze>, level: i32) {
 pub(super) enum Step {
     Begin,
     Piece(Vec<u8>),
-    Frame(Receiver<std::io::Result<Compressed>>),
+    Frame(Receiver<Result<Compressed, FormatError>>),
     End { archive: u32, part: u32, stream_bytes: u64 },
     Mark(Mark),
     /// Answer when everything before is in records.
@@ -228,7 +229,7 @@ pub(super) fn run_tail(
                 give_back(piece);
             }
             Step::Frame(reply) => {
-                let done = reply.recv().map_err(|_| StreamError::Closed)?.map_err(StreamError::Encode)?;
+                let done = reply.recv().map_err(|_| StreamError::Closed)?.map_err(StreamError::encode)?;
                 tail.frame(&done.frame, done.piece.len())?;
                 give_back(done.piece);
             }

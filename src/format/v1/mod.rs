@@ -1,9 +1,11 @@
 //! Format version 1, chapter by chapter of `docs/tape-format.md`.
 
 pub mod acl;
+pub mod block;
 pub mod entry;
 pub mod error;
 pub mod frame_table;
+pub mod index;
 pub mod member;
 pub mod sparse;
 pub mod tar_header;
