@@ -49,7 +49,7 @@ pub struct PartStart {
     pub remaining: Option<u64>,
 }
 
-/// A piece of a split member on an earlier volume.
+/// A piece of a member that ends on a later volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// Archive file that holds it.
@@ -71,15 +71,15 @@ pub enum IndexRow {
     Leave,
     /// A member, complete in the stream.
     Member(Member),
-    /// A member whose hash is still being taken, with its pieces on earlier volumes.
+    /// A member whose hash is still being taken.
     Streamed {
         /// The row, hash excepted.
         member: Member,
         /// Delivers the hash.
         sha256: crossbeam_channel::Receiver<[u8; 32]>,
-        /// Earlier pieces.
-        pieces: Vec<Piece>,
     },
+    /// The volume ends inside the next member; this much of it stands there.
+    Piece(Piece),
 }
 
 /// An archive file that stands on tape, its filemark flushed.
@@ -107,6 +107,8 @@ pub struct ArchiveWritten {
     pub end_block: BlockAddress,
     /// Tape file number after the filemark.
     pub end_file: FileNumber,
+    /// Volume change reference of the cartridge memory, where there is one.
+    pub change_reference: Option<u32>,
 }
 
 /// Keeps the index of what is stored. Rows become visible only by [`Index::commit`].

@@ -71,7 +71,6 @@ struct Streaming {
     delivered: u64,
     before: u64,
     fragment: u32,
-    pieces: Vec<Piece>,
 }
 
 impl<'a> Sequencer<'a> {
@@ -249,7 +248,6 @@ impl<'a> Sequencer<'a> {
             delivered: map,
             before: 0,
             fragment: 1,
-            pieces: Vec::new(),
             entry,
         };
         self.write(&header)?;
@@ -277,7 +275,7 @@ impl<'a> Sequencer<'a> {
         self.shared.hasher.send(Job::Finish(reply)).map_err(|_| StreamError::Closed)?;
         let zeros = [0; 512];
         self.write(&zeros[..padding(file.delivered)])?;
-        if !file.pieces.is_empty() {
+        if file.fragment > 1 {
             notes = notes.with(Notes::SPLIT);
         }
         let member = Member {
@@ -288,7 +286,7 @@ impl<'a> Sequencer<'a> {
         self.totals.members += 1;
         self.totals.bytes += member.size;
         self.shared.progress.done(1, 0);
-        self.rows.push(IndexRow::Streamed { member, sha256, pieces: file.pieces });
+        self.rows.push(IndexRow::Streamed { member, sha256 });
         self.send_rows()
     }
 
@@ -317,12 +315,12 @@ impl<'a> Sequencer<'a> {
     /// Goes on with a member on the next volume (chapter 4, "A member split over two volumes").
     fn split(&mut self, file: &mut Streaming) -> Result<(), StreamError> {
         debug_assert_eq!(padding(file.delivered), 0, "a split falls on a block boundary");
-        file.pieces.push(Piece {
+        self.rows.push(IndexRow::Piece(Piece {
             archive: self.archive,
             stream_offset: file.header,
             data_offset: file.before,
             data_length: file.delivered - file.before,
-        });
+        }));
         file.before = file.delivered;
         file.fragment += 1;
         self.send_rows()?;

@@ -193,7 +193,7 @@ pub(super) fn compress(jobs: &Receiver<Squeeze>, level: i32) {
         let mut frame = Vec::with_capacity(piece.len() / 2);
         let done = match &mut encoder {
             Ok(encoder) => encoder.encode(&piece, &mut frame).map(|()| Compressed { piece, frame }),
-            Err(error) => Err(error.clone()),
+            Err(error) => Err(FormatError::Frame { reason: error.to_string() }),
         };
         let _ = reply.send(done);
     }

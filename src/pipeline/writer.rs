@@ -96,6 +96,8 @@ impl<E: From<PipelineError>> Writer<'_, E> {
             };
             return Err(PipelineError::Drive { archive, source }.into());
         }
+        let change_reference =
+            self.drive.volume_change_reference().map_err(|source| PipelineError::Drive { archive, source })?;
         let written = ArchiveWritten {
             archive,
             part: end.part,
@@ -108,6 +110,7 @@ impl<E: From<PipelineError>> Writer<'_, E> {
             frames: end.frames,
             end_block,
             end_file,
+            change_reference,
         };
         let (committed, done) = crossbeam_channel::bounded(1);
         let stopped = || E::from(PipelineError::Stopped);

@@ -1,0 +1,373 @@
+//! Backing up a selection of the file system.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::allocate::Allocator;
+use super::{Appliance, EngineError, index_file};
+use crate::catalog::{
+    Checkpoint, Fragment, MemberWriter, NewArchive, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
+};
+use crate::drive::Drive;
+use crate::format::age::Recipient;
+use crate::format::v1::index::PartState;
+use crate::format::v1::volume::new_uuid;
+use crate::pipeline::{
+    self, ArchiveWritten, Ending, Index, IndexRow, PartStart, Phase, PipelineError, Progress, Reporting,
+    StoreOptions, Volumes,
+};
+use crate::sources::{FileTree, Problem, Selection};
+
+/// Whether archives are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// Independent zstd frames at this level.
+    Zstd(i32),
+}
+
+/// What to back up, and how.
+#[derive(Debug, Clone)]
+pub struct BackupRequest {
+    /// Name of the job the set belongs to.
+    pub job: String,
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+    /// Wildcards to leave out.
+    pub exclude: Vec<String>,
+    /// Do not leave the file systems of `paths`.
+    pub one_file_system: bool,
+    /// Compression.
+    pub compression: Compression,
+    /// age recipients.
+    pub recipients: Vec<Recipient>,
+    /// Bytes of records that may wait for the drive.
+    pub buffer_bytes: usize,
+    /// Bytes between checkpoints.
+    pub checkpoint_bytes: u64,
+    /// Time between checkpoints.
+    pub checkpoint_time: Duration,
+    /// Only this volume may be written (label or barcode).
+    pub volume: Option<String>,
+    /// Only volumes of this pool.
+    pub pool: Option<String>,
+    /// Label blank cartridges when no volume has room.
+    pub auto_label: bool,
+}
+
+impl Default for BackupRequest {
+    fn default() -> Self {
+        BackupRequest {
+            job: "backup".into(),
+            paths: Vec::new(),
+            exclude: Vec::new(),
+            one_file_system: false,
+            compression: Compression::None,
+            recipients: Vec::new(),
+            buffer_bytes: 256 << 20,
+            checkpoint_bytes: 16 << 30,
+            checkpoint_time: Duration::from_secs(300),
+            volume: None,
+            pool: None,
+            auto_label: false,
+        }
+    }
+}
+
+/// What was backed up.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct BackupReport {
+    /// Identity of the set.
+    pub set: String,
+    /// Its number in the catalog.
+    pub set_id: i64,
+    /// Members, directories included.
+    pub members: u64,
+    /// Bytes of content.
+    pub bytes: u64,
+    /// Bytes on tape, indexes excepted.
+    pub stored_bytes: u64,
+    /// Labels of the volumes written, in order.
+    pub volumes: Vec<String>,
+    /// Seconds from the first byte to the last index.
+    pub seconds: f64,
+    /// One line for each object not stored, or not exactly (the first thousand).
+    pub problems: Vec<String>,
+    /// How many there were.
+    pub problem_count: u64,
+    /// How many of them are not stored at all.
+    pub skipped: u64,
+    /// Whether the task was cancelled; what is in the set is stored all the same.
+    pub cancelled: bool,
+    /// Whether the volumes are files and no tape.
+    pub is_virtual: bool,
+}
+
+/// Problems told one by one; the rest is counted.
+const PROBLEMS_TOLD: usize = 1000;
+/// Share of the room on a volume that the buffer may hold: what waits there still has to fit.
+const BUFFER_SHARE: u64 = 8;
+
+impl Appliance {
+    /// Backs up.
+    ///
+    /// # Errors
+    /// What prevents the task, or ends it early; what was committed by then stays stored.
+    pub fn backup(
+        &mut self,
+        request: &BackupRequest,
+        progress: &Progress,
+        cancel: &AtomicBool,
+    ) -> Result<BackupReport, EngineError> {
+        let roots = absolute(&request.paths)?;
+        let selection = Selection {
+            roots: roots.clone(),
+            exclude: request.exclude.clone(),
+            one_file_system: request.one_file_system,
+            never: self.own_directories(),
+        };
+        self.claim()?;
+        progress.phase(Phase::Mounting);
+        let mut station = self.station()?;
+        let is_virtual = station.is_virtual();
+        let (drive, loader) = station.split()?;
+        let mut allocator = Allocator::new(self.catalog().clone(), loader, request, is_virtual);
+        let (volume, remaining) = allocator.next(drive, progress)?;
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let source = FileTree::start(&selection, cores)?;
+        let set_uuid = new_uuid();
+        let set = self.catalog().begin_set(&NewSet {
+            uuid: set_uuid.clone(),
+            job: request.job.clone(),
+            host: nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default(),
+            roots: roots.into_iter().map(|root| root.into_os_string().into_vec()).collect(),
+            compression: if request.compression == Compression::None { "none" } else { "zstd" }.into(),
+            recipients: request.recipients.iter().map(ToString::to_string).collect(),
+            started: super::now(),
+        })?;
+        self.catalog().begin_part(&NewPart { set, number: 1, volume: volume.id, first_ordinal: 0 })?;
+        let buffer_bytes = remaining.map_or(request.buffer_bytes, |room| {
+            request.buffer_bytes.min(usize::try_from(room / BUFFER_SHARE).unwrap_or(usize::MAX))
+        });
+        let options = StoreOptions {
+            set: set_uuid.clone(),
+            record_size: volume.record_size as usize,
+            buffer_bytes: buffer_bytes.max(2 * volume.record_size as usize),
+            streaming: !is_virtual,
+            compression: match request.compression {
+                Compression::None => None,
+                Compression::Zstd(level) => Some(level),
+            },
+            recipients: request.recipients.clone(),
+            checkpoint_bytes: request.checkpoint_bytes,
+            checkpoint_time: request.checkpoint_time,
+            workers: cores,
+        };
+        let problems = Problems::default();
+        let reporting = Reporting { progress, cancel, problems: &|problem| problems.note(&problem) };
+        let start = PartStart { number: 1, first_archive: 1, remaining };
+        let writer = self.catalog().writer(set, 0)?;
+        let shared = Mutex::new(Current { volume, last_archive: 0 });
+        let mut index = CatalogIndex { writer, set, shared: &shared };
+        let mut parts =
+            Parts { allocator, set, part: 1, labels: Vec::new(), shared: &shared, progress, next_ordinal: 0 };
+        let started = Instant::now();
+        progress.phase(Phase::Transferring);
+        let stored = pipeline::store(drive, &source, start, &options, &mut parts, &mut index, &reporting);
+        drop(source);
+        let labels = parts.finish();
+        self.catalog().set_warnings(set, problems.count())?;
+        let stored = stored?;
+        let state = if stored.cancelled { SetState::Interrupted } else { SetState::Complete };
+        self.catalog().finish_set(set, state, super::now())?;
+        progress.phase(Phase::Done);
+        let (told, problem_count, skipped) = problems.into_report();
+        Ok(BackupReport {
+            set: set_uuid,
+            set_id: set.0,
+            members: stored.members,
+            bytes: stored.bytes,
+            stored_bytes: progress.snapshot().tape_bytes,
+            volumes: labels,
+            seconds: started.elapsed().as_secs_f64(),
+            problems: told,
+            problem_count,
+            skipped,
+            cancelled: stored.cancelled,
+            is_virtual,
+        })
+    }
+}
+
+/// Absolute roots, sorted, none below another: each object is met once.
+fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
+    if paths.is_empty() {
+        return Err(EngineError::Request("nothing to back up: name at least one file or directory".into()));
+    }
+    let mut roots = Vec::new();
+    for path in paths {
+        let error = |source| EngineError::File { path: path.clone(), what: "cannot be backed up", source };
+        // The last component stays as it is: a symbolic link named as a root is stored as a link.
+        let full = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => {
+                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+                parent.canonicalize().map_err(error)?.join(name)
+            }
+            _ => path.canonicalize().map_err(error)?,
+        };
+        full.symlink_metadata().map_err(error)?;
+        roots.push(full);
+    }
+    roots.sort();
+    roots.dedup();
+    let mut kept: Vec<PathBuf> = Vec::new();
+    for root in roots {
+        if !kept.iter().any(|above| root.starts_with(above)) {
+            kept.push(root);
+        }
+    }
+    Ok(kept)
+}
+
+/// The volume in work, shared by the thread that writes and the one that commits.
+struct Current {
+    volume: Volume,
+    last_archive: u32,
+}
+
+fn lock(shared: &Mutex<Current>) -> MutexGuard<'_, Current> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Feeds the catalog.
+struct CatalogIndex<'a> {
+    writer: MemberWriter,
+    set: SetId,
+    shared: &'a Mutex<Current>,
+}
+
+impl Index<EngineError> for CatalogIndex<'_> {
+    fn rows(&mut self, rows: Vec<IndexRow>) -> Result<(), EngineError> {
+        for row in rows {
+            match row {
+                IndexRow::Enter(name) => self.writer.enter(&name)?,
+                IndexRow::Leave => self.writer.leave()?,
+                IndexRow::Member(member) => self.writer.push(&member)?,
+                IndexRow::Streamed { mut member, sha256 } => {
+                    member.sha256 = sha256.recv().map_err(|_| PipelineError::Stopped)?;
+                    self.writer.push(&member)?;
+                }
+                IndexRow::Piece(piece) => self.writer.fragment(Fragment {
+                    set: self.set,
+                    ordinal: self.writer.next_ordinal(),
+                    archive: piece.archive,
+                    stream_offset: piece.stream_offset,
+                    data_offset: piece.data_offset,
+                    data_length: piece.data_length,
+                })?,
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, written: ArchiveWritten) -> Result<(), EngineError> {
+        let archive = NewArchive {
+            number: written.archive,
+            part: written.part,
+            file: written.file.0,
+            block: written.block.0,
+            records: written.records,
+            stream_bytes: written.stream_bytes,
+            stored_bytes: written.stored_bytes,
+            header_bytes: u64::from(written.header_bytes),
+            frames: written.frames.unwrap_or_default(),
+        };
+        let mut current = lock(self.shared);
+        current.volume.used += archive.stored_bytes;
+        current.last_archive = written.archive;
+        self.writer.commit(Checkpoint {
+            archive: &archive,
+            end_block: written.end_block.0,
+            end_file: written.end_file.0,
+            change_reference: written.change_reference,
+            used: current.volume.used,
+            written: super::now(),
+        })?;
+        Ok(())
+    }
+}
+
+/// Ends parts and begins others, on the thread that owns the drive.
+struct Parts<'a> {
+    allocator: Allocator<'a>,
+    set: SetId,
+    part: u32,
+    labels: Vec<String>,
+    shared: &'a Mutex<Current>,
+    progress: &'a Progress,
+}
+
+impl Parts<'_> {
+    fn finish(self) -> Vec<String> {
+        self.labels
+    }
+}
+
+impl Volumes<EngineError> for Parts<'_> {
+    fn finish_part(&mut self, drive: &mut Drive, ending: Ending) -> Result<(), EngineError> {
+        self.progress.phase(Phase::WritingIndex);
+        let state = match ending {
+            Ending::Complete => PartState::Complete,
+            Ending::Continued => PartState::Continued,
+            Ending::Interrupted => PartState::Interrupted,
+        };
+        let label = lock(self.shared).volume.label.clone();
+        index_file::write(&self.allocator.catalog, drive, self.set, self.part, state)?;
+        self.labels.push(label);
+        Ok(())
+    }
+
+    fn next_part(&mut self, drive: &mut Drive) -> Result<PartStart, EngineError> {
+        self.progress.phase(Phase::Mounting);
+        let catalog = self.allocator.catalog.clone();
+        let mut full = catalog.volume(lock(self.shared).volume.id)?;
+        full.status = VolumeStatus::Full;
+        catalog.update_volume(&full)?;
+        let (volume, remaining) = self.allocator.next(drive, self.progress)?;
+        self.part += 1;
+        let first_ordinal = catalog.set(self.set)?.members;
+        catalog.begin_part(&NewPart { set: self.set, number: self.part, volume: volume.id, first_ordinal })?;
+        let mut current = lock(self.shared);
+        current.volume = volume;
+        let first_archive = current.last_archive + 1;
+        self.progress.phase(Phase::Transferring);
+        Ok(PartStart { number: self.part, first_archive, remaining })
+    }
+}
+
+/// What went wrong with single files.
+#[derive(Default)]
+struct Problems(Mutex<(Vec<String>, u64, u64)>);
+
+impl Problems {
+    fn note(&self, problem: &Problem) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.0.len() < PROBLEMS_TOLD {
+            noted.0.push(problem.to_string());
+        }
+        noted.1 += 1;
+        noted.2 += u64::from(!problem.is_stored());
+    }
+
+    fn count(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    fn into_report(self) -> (Vec<String>, u64, u64) {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,236 @@
+//! What stops a task. Every variant names the thing and, where there is one, the way out.
+
+use std::path::PathBuf;
+
+use crate::catalog::CatalogError;
+use crate::changer::ChangerError;
+use crate::drive::DriveError;
+use crate::format::age::AgeError;
+use crate::format::v1::FormatError;
+use crate::format::v1::index::IndexError;
+use crate::pipeline::PipelineError;
+use crate::sources::SelectionError;
+use crate::virtual_library::VirtualError;
+
+/// Why a task failed, or what it waits for.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The state directory cannot be used.
+    #[error("{}: cannot be used as state directory", path.display())]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Another task holds the state directory.
+    #[error("{}: another task is running on this state directory; wait for it or name another with --state-dir", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The catalog refused or failed.
+    #[error("the catalog failed")]
+    Catalog(#[from] CatalogError),
+    /// The drive refused or failed.
+    #[error("the drive failed")]
+    Drive(#[from] DriveError),
+    /// The changer refused or failed.
+    #[error("the changer failed")]
+    Changer(#[from] ChangerError),
+    /// The virtual library failed.
+    #[error("the virtual library failed")]
+    Virtual(#[from] VirtualError),
+    /// A backup's threads failed.
+    #[error("the backup stopped")]
+    Pipeline(#[from] PipelineError),
+    /// What to back up cannot be walked.
+    #[error("the selection cannot be read")]
+    Selection(#[from] SelectionError),
+    /// Bytes on tape are not what they should be.
+    #[error("{what} cannot be understood")]
+    Format {
+        /// Where they stand.
+        what: String,
+        /// The cause.
+        source: FormatError,
+    },
+    /// An index file is not what it should be.
+    #[error("the index file of {volume} cannot be understood")]
+    Index {
+        /// The volume.
+        volume: String,
+        /// The cause.
+        source: IndexError,
+    },
+    /// Encryption keys do not work.
+    #[error("encryption: {what}")]
+    Key {
+        /// What was tried.
+        what: String,
+        /// The cause.
+        source: AgeError,
+    },
+    /// A device name that this version cannot open.
+    #[error("{name}: {reason}")]
+    Device {
+        /// As the user named it.
+        name: String,
+        /// Why not, and what can be named instead.
+        reason: String,
+    },
+    /// No volume of this name.
+    #[error("{name}: no such volume; `reelward tape list` shows what there is")]
+    NoSuchVolume {
+        /// Label or barcode as given.
+        name: String,
+    },
+    /// No set of this name.
+    #[error("{name}: no such backup set; `reelward ls` shows what there is")]
+    NoSuchSet {
+        /// As given.
+        name: String,
+    },
+    /// Nothing matches.
+    #[error("{pattern}: nothing in the catalog matches")]
+    NothingFound {
+        /// As given.
+        pattern: String,
+    },
+    /// The cartridge in the drive is not the one the catalog means.
+    #[error("wrong volume in {drive}: expected {expected}, found {found}; nothing was written. Load the right cartridge, or run `reelward catalog rebuild` if this one belongs to another catalog")]
+    WrongVolume {
+        /// The drive.
+        drive: String,
+        /// Label and identity expected.
+        expected: String,
+        /// What the first tape file is.
+        found: String,
+    },
+    /// The tape was written to by somebody else.
+    #[error("volume {volume}: the catalog ends at block {expected}, the tape at block {found}; nothing was written. {advice}")]
+    EndOfDataMoved {
+        /// The volume.
+        volume: String,
+        /// Block after the last committed filemark.
+        expected: u64,
+        /// Block at which the drive finds the end of data.
+        found: u64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The cartridge memory says that it was written to since.
+    #[error("volume {volume}: its cartridge memory has change reference {found}, the catalog {expected}: another program wrote to it; nothing was written. Run `reelward verify --volume {volume}` and then `reelward catalog rebuild --volume {volume}`")]
+    ChangedElsewhere {
+        /// The volume.
+        volume: String,
+        /// As committed.
+        expected: u32,
+        /// As read.
+        found: u32,
+    },
+    /// The write-protect tab is set.
+    #[error("volume {volume} is write-protected; nothing was written. Move the tab of the cartridge, or use another volume")]
+    WriteProtected {
+        /// The volume.
+        volume: String,
+    },
+    /// The cartridge holds something that must not be overwritten.
+    #[error("{cartridge} is not blank: it holds {found}; nothing was written. Use --overwrite to destroy what it holds")]
+    NotBlank {
+        /// Barcode or drive.
+        cartridge: String,
+        /// What the first tape file is.
+        found: String,
+    },
+    /// A volume holds sets that the catalog still counts on.
+    #[error("volume {volume} holds {sets} backup set(s); nothing was written. Use --destroy-sets to give them up")]
+    HoldsSets {
+        /// The volume.
+        volume: String,
+        /// How many.
+        sets: usize,
+    },
+    /// A label, barcode or the like that is in use already.
+    #[error("{what} {name:?} is in use already; nothing was written")]
+    InUse {
+        /// What kind of name.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Somebody has to do something first.
+    #[error("{0}")]
+    Operator(OperatorRequest),
+    /// The directory to restore into cannot be used.
+    #[error("{}: cannot be restored into", path.display())]
+    Target {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: Box<crate::sources::extract::ExtractError>,
+    },
+    /// A thread that owns a device could not be started, or died.
+    #[error("a thread of the task failed")]
+    Thread(#[source] std::io::Error),
+    /// The data is encrypted and no identity was given.
+    #[error("set {set} is encrypted for {recipients}; give the matching key with --identity FILE. Nothing was read")]
+    KeyMissing {
+        /// The set.
+        set: String,
+        /// Its recipients.
+        recipients: String,
+    },
+    /// The data is encrypted and the identity given is another one.
+    #[error("set {set} is encrypted for {recipients}; none of the given identities fits. Nothing was read")]
+    KeyWrong {
+        /// The set.
+        set: String,
+        /// Its recipients.
+        recipients: String,
+    },
+    /// The request contradicts itself or names nothing.
+    #[error("{0}")]
+    Request(String),
+    /// A file that the task needs or makes.
+    #[error("{}: {what}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// What a task waits for; the exit code is 3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorRequest {
+    /// A certain volume must be put in.
+    Insert {
+        /// Label and barcode.
+        volume: String,
+        /// The drive.
+        drive: String,
+    },
+    /// Any volume with room.
+    NeedVolume {
+        /// Why none of those present will do.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for OperatorRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            OperatorRequest::Insert { volume, drive } => {
+                write!(f, "waiting for an operator: put volume {volume} into {drive} and run the command again")
+            }
+            OperatorRequest::NeedVolume { why } => write!(
+                f,
+                "waiting for an operator: no volume can take more ({why}). Label one with `reelward tape label` and run the command again"
+            ),
+        }
+    }
+}

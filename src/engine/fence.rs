@@ -1,0 +1,129 @@
+//! The append fence: before the first write of a task the volume must be the one the catalog means, end where the
+//! catalog says, and not have been written to by anybody else (tape-format.md, invariant 3 of the design).
+
+use super::EngineError;
+use crate::catalog::Volume;
+use crate::drive::{BlockAddress, Drive, DriveError, Medium, MediumOptions, ReadOutcome};
+use crate::format::v1::volume::{Found, identify};
+
+/// Longest first record that is looked at: volumes of ours have records up to 1 MiB, foreign ones may be longer.
+const FIRST_RECORD: usize = 2 << 20;
+
+/// What a cartridge holds at its beginning.
+#[derive(Debug)]
+pub(super) enum Identity {
+    /// Nothing was ever written, or it was erased.
+    Blank,
+    /// Something.
+    Found(Box<Found>),
+}
+
+impl Identity {
+    /// For messages: what was found.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Identity::Blank => "a blank cartridge".into(),
+            Identity::Found(found) => found.to_string(),
+        }
+    }
+}
+
+/// Sets the drive up for our volumes and says what the medium is.
+pub(super) fn prepare(drive: &mut Drive) -> Result<Medium, EngineError> {
+    let options = MediumOptions {
+        block_protection: true,
+        compression: false,
+        programmable_early_warning: None,
+    };
+    Ok(drive.prepare_medium(options)?)
+}
+
+/// Reads the first tape file's first record and leaves the tape somewhere.
+pub(super) fn identity(drive: &mut Drive) -> Result<Identity, EngineError> {
+    drive.rewind()?;
+    let mut record = vec![0; FIRST_RECORD];
+    match drive.read(&mut record) {
+        Ok(ReadOutcome::Record(length)) => {
+            record.truncate(length);
+            Ok(Identity::Found(Box::new(identify(&record))))
+        }
+        Ok(ReadOutcome::Filemark) => Ok(Identity::Found(Box::new(identify(&[])))),
+        Ok(ReadOutcome::EndOfData) | Err(DriveError::Blank { .. }) => Ok(Identity::Blank),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the volume in the drive is `volume`; nothing is written.
+///
+/// # Errors
+/// [`EngineError::WrongVolume`].
+pub(super) fn check_identity(drive: &mut Drive, volume: &Volume) -> Result<(), EngineError> {
+    let found = identity(drive)?;
+    if let Identity::Found(found) = &found
+        && let Found::Reelward(file) = found.as_ref()
+        && file.uuid == volume.uuid
+    {
+        return Ok(());
+    }
+    Err(EngineError::WrongVolume {
+        drive: drive.name().to_owned(),
+        expected: format!("{} ({})", volume.label, volume.uuid),
+        found: found.describe(),
+    })
+}
+
+/// Brings the drive to the end of what the catalog knows, ready to append.
+///
+/// `crashed`: the catalog has a part on this volume that was never finished; then data may lie behind the last
+/// committed filemark, and will be overwritten.
+///
+/// # Errors
+/// Everything that makes appending unsafe; nothing was written.
+pub(super) fn ready_to_append(drive: &mut Drive, volume: &Volume, crashed: bool) -> Result<Medium, EngineError> {
+    let medium = prepare(drive)?;
+    if medium.write_protected {
+        return Err(EngineError::WriteProtected { volume: volume.label.clone() });
+    }
+    check_identity(drive, volume)?;
+    if !crashed
+        && let (Some(expected), Some(found)) = (volume.change_reference, drive.volume_change_reference()?)
+        && expected != found
+    {
+        return Err(EngineError::ChangedElsewhere { volume: volume.label.clone(), expected, found });
+    }
+    drive.space_to_end_of_data()?;
+    let found = drive.position()?.block.0;
+    let moved = |advice| EngineError::EndOfDataMoved {
+        volume: volume.label.clone(),
+        expected: volume.end_block,
+        found,
+        advice,
+    };
+    if found < volume.end_block {
+        return Err(moved("Data that the catalog counts on is gone: run `reelward verify` on this volume"));
+    }
+    if found > volume.end_block {
+        if !crashed {
+            return Err(moved("Something else wrote to this tape: run `reelward catalog rebuild` to take in what it holds"));
+        }
+        back_to_checkpoint(drive, volume)?;
+    }
+    Ok(medium)
+}
+
+/// After a crash: the end of the last archive file whose filemark was committed, and proof that it is one.
+fn back_to_checkpoint(drive: &mut Drive, volume: &Volume) -> Result<(), EngineError> {
+    drive.locate(BlockAddress(volume.end_block - 1))?;
+    let mut record = vec![0; volume.record_size as usize + 4];
+    let outcome = drive.read(&mut record)?;
+    let at = drive.position()?.block.0;
+    if outcome != ReadOutcome::Filemark || at != volume.end_block {
+        return Err(EngineError::EndOfDataMoved {
+            volume: volume.label.clone(),
+            expected: volume.end_block,
+            found: at,
+            advice: "There is no filemark where the last checkpoint was committed: run `reelward catalog rebuild`",
+        });
+    }
+    Ok(())
+}

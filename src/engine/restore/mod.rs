@@ -1,0 +1,209 @@
+//! Restoring: what is wanted, a plan in tape order, its execution, a report.
+
+mod read_back;
+mod select;
+mod streamed;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::{Appliance, EngineError};
+use crate::catalog::SetId;
+use crate::format::age::Identity;
+use crate::pipeline::{Phase, Progress, Unpacked};
+use crate::sources::extract::{ExtractOptions, Extractor, Outcome};
+
+pub(super) use read_back::{ReadBack, Sink};
+pub use select::{PlannedVolume, RestorePlan};
+
+/// What to restore, and where to.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreRequest {
+    /// The set: its number, its identity, or `latest`; when not given, the newest that has a match.
+    pub set: Option<String>,
+    /// Absolute paths (a directory with all it holds) or wildcards as in `find`; everything when empty.
+    pub patterns: Vec<String>,
+    /// Directory beneath which the paths are restored.
+    pub target: PathBuf,
+    /// How names that are taken and owners are treated.
+    pub options: ExtractOptions,
+    /// age identities.
+    pub identities: Vec<Identity>,
+    /// Only plan.
+    pub dry_run: bool,
+}
+
+/// One object that is not as it was, or not there.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Fault {
+    /// Absolute path.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What was restored or verified.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct RestoreReport {
+    /// Number of the set.
+    pub set_id: i64,
+    /// Its identity.
+    pub set: String,
+    /// Objects that are in place (verified: that are as stored).
+    pub files: u64,
+    /// Bytes of their content.
+    pub bytes: u64,
+    /// Objects left as they were, as the overwrite rule says.
+    pub skipped: u64,
+    /// The first of them, with the rule's reason.
+    pub skipped_list: Vec<Fault>,
+    /// What could not be read or put in place; everything else was.
+    pub faults: Vec<Fault>,
+    /// Attributes that could not be set and the like; the files are in place.
+    pub warnings: Vec<String>,
+    /// Members that were noted at backup as changed or unreadable.
+    pub noted: u64,
+    /// Volumes read, in order.
+    pub volumes: Vec<String>,
+    /// Seconds.
+    pub seconds: f64,
+    /// Ended before its end, by request.
+    pub cancelled: bool,
+}
+
+/// Lines kept of each list.
+const LIST_KEPT: usize = 10_000;
+
+/// A report that several threads write.
+#[derive(Clone, Default)]
+pub(super) struct SharedReport(Arc<Mutex<RestoreReport>>);
+
+impl SharedReport {
+    pub(super) fn with(&self, change: impl FnOnce(&mut RestoreReport)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn fault(&self, path: &[u8], reason: impl std::fmt::Display) {
+        let fault = Fault { path: show(path), reason: reason.to_string() };
+        self.with(|report| {
+            if report.faults.len() < LIST_KEPT {
+                report.faults.push(fault);
+            }
+        });
+    }
+
+    /// Takes what became of one member.
+    pub(super) fn note(&self, path: &[u8], size: u64, outcome: Unpacked) {
+        match outcome {
+            Unpacked::Verified
+            | Unpacked::Done(Outcome::Created | Outcome::Replaced | Outcome::Unchanged | Outcome::Renamed(_)) => {
+                self.with(|report| {
+                    report.files += 1;
+                    report.bytes += size;
+                });
+            }
+            Unpacked::Done(Outcome::Skipped(reason)) => {
+                let fault = Fault { path: show(path), reason: format!("left as it is: {reason:?}") };
+                self.with(|report| {
+                    report.skipped += 1;
+                    if report.skipped_list.len() < LIST_KEPT {
+                        report.skipped_list.push(fault);
+                    }
+                });
+            }
+            Unpacked::Damaged => {
+                self.fault(path, "its content on tape is not what the index says (SHA-256); not put in place");
+            }
+            Unpacked::Failed(error) => self.fault(path, chain(&error)),
+        }
+    }
+
+    pub(super) fn take(&self) -> RestoreReport {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A stored path for people: absolute, control characters escaped.
+pub(super) fn show(path: &[u8]) -> String {
+    format!("/{}", String::from_utf8_lossy(path).escape_debug())
+}
+
+/// An error with its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl Appliance {
+    /// What a restore would read.
+    ///
+    /// # Errors
+    /// Nothing matches, or the set is not known.
+    pub fn plan_restore(&self, request: &RestoreRequest) -> Result<RestorePlan, EngineError> {
+        select::plan(self.catalog(), request.set.as_deref(), &request.patterns)
+    }
+
+    /// Restores.
+    ///
+    /// # Errors
+    /// What prevents the task. What goes wrong with single objects is in the report, and everything else restored.
+    pub fn restore(
+        &mut self,
+        request: &RestoreRequest,
+        progress: &Progress,
+        cancel: &AtomicBool,
+    ) -> Result<RestoreReport, EngineError> {
+        let plan = self.plan_restore(request)?;
+        let set = plan.set_id();
+        self.check_keys(set, &request.identities)?;
+        self.claim()?;
+        let extractor = Extractor::new(&request.target, request.options).map_err(|error| EngineError::Target {
+            path: request.target.clone(),
+            source: Box::new(error),
+        })?;
+        progress.total(plan.members, plan.bytes);
+        let started = Instant::now();
+        let mut station = self.station()?;
+        let report = SharedReport::default();
+        let sink = Sink::new(Some(extractor.clone()), report.clone());
+        let mut read_back = ReadBack::new(self.catalog(), &mut station, set, &request.identities, progress, cancel);
+        let volumes = read_back.run(&plan.selection, sink)?;
+        progress.phase(Phase::Finishing);
+        for error in extractor.finish_directories() {
+            report.with(|report| report.faults.push(Fault { path: String::new(), reason: chain(&error) }));
+        }
+        let mut report = report.take();
+        report.warnings = extractor.take_warnings().iter().map(|warning| chain(warning)).collect();
+        report.set_id = set.0;
+        report.set = plan.set;
+        report.volumes = volumes;
+        report.seconds = started.elapsed().as_secs_f64();
+        report.cancelled = cancel.load(std::sync::atomic::Ordering::Relaxed);
+        progress.phase(Phase::Done);
+        Ok(report)
+    }
+
+    /// Whether one of the identities opens the set, told before any tape moves.
+    pub(super) fn check_keys(&self, set: SetId, identities: &[Identity]) -> Result<(), EngineError> {
+        let set = self.catalog().set(set)?;
+        if set.recipients.is_empty() {
+            return Ok(());
+        }
+        let recipients = set.recipients.join(", ");
+        if identities.is_empty() {
+            return Err(EngineError::KeyMissing { set: set.uuid, recipients });
+        }
+        if identities.iter().any(|identity| set.recipients.contains(&identity.recipient().to_string())) {
+            return Ok(());
+        }
+        Err(EngineError::KeyWrong { set: set.uuid, recipients })
+    }
+}

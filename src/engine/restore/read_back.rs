@@ -1,0 +1,545 @@
+//! Reads selected members of a set in tape order and hands them on, checked.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::streamed::{Streamed, read_exactly};
+use super::{SharedReport, chain};
+use crate::catalog::{Archive, Catalog, Fragment, Part, PathResolver, SetId, Volume};
+use crate::drive::Drive;
+use crate::engine::station::{Loader, Station};
+use crate::engine::{EngineError, fence};
+use crate::format::age::{Decryptor, Identity};
+use crate::format::v1::archive_layout::{ArchiveLayout, ArchiveReader};
+use crate::format::v1::tar_reader::{Item, TarReader};
+use crate::format::v1::{Entry, FormatError, Kind, Member, Notes};
+use crate::pipeline::{Phase, Prefetch, Progress, Small, SmallBatch, Unpacked, Unpackers};
+use crate::sources::extract::{Begun, ExtractError, Extractor};
+
+/// Files up to this size are handed to other threads whole.
+const SMALL: u64 = 1 << 20;
+/// A batch goes on when it holds this much.
+const BATCH_BYTES: usize = 1 << 20;
+/// or this many files.
+const BATCH_FILES: usize = 256;
+/// Records that may be read ahead.
+const AHEAD: usize = 64;
+/// Members looked at together to see how far the tape will be read without a gap.
+const LOOK_AHEAD: usize = 4096;
+/// A gap up to this many bytes of stream is read through.
+const GAP: u64 = 4 << 20;
+/// Headers of a member take at most about this much, long names and attributes included; longer ones are read on demand.
+const HEADERS: u64 = 8 << 10;
+
+type Reader<'a> = TarReader<ArchiveReader<&'a mut Prefetch>>;
+
+/// A member that is wanted.
+struct Wanted {
+    ordinal: u64,
+    /// Stored path.
+    path: Vec<u8>,
+    /// Where it goes, when not to its own path.
+    place: Option<Vec<u8>>,
+    member: Member,
+}
+
+impl Wanted {
+    fn place(&self) -> &[u8] {
+        self.place.as_deref().unwrap_or(&self.path)
+    }
+}
+
+/// Where members go: to their places, or nowhere when they are only verified.
+pub(in crate::engine) struct Sink {
+    extractor: Option<Extractor>,
+    report: SharedReport,
+    /// Hard links wait until every first name is in place.
+    links: Vec<(u64, Entry)>,
+}
+
+impl Sink {
+    pub(in crate::engine) fn new(extractor: Option<Extractor>, report: SharedReport) -> Sink {
+        Sink { extractor, report, links: Vec::new() }
+    }
+}
+
+/// Reads one set back.
+pub(in crate::engine) struct ReadBack<'a> {
+    catalog: &'a Catalog,
+    station: &'a mut Station,
+    set: SetId,
+    identities: &'a [Identity],
+    progress: &'a Progress,
+    cancel: &'a AtomicBool,
+    archives: HashMap<u32, Archive>,
+    decryptors: HashMap<u32, Arc<Decryptor>>,
+    parts: Vec<Part>,
+    volumes: Vec<String>,
+    mounted: Option<Volume>,
+}
+
+impl<'a> ReadBack<'a> {
+    pub(in crate::engine) fn new(
+        catalog: &'a Catalog,
+        station: &'a mut Station,
+        set: SetId,
+        identities: &'a [Identity],
+        progress: &'a Progress,
+        cancel: &'a AtomicBool,
+    ) -> ReadBack<'a> {
+        ReadBack {
+            catalog,
+            station,
+            set,
+            identities,
+            progress,
+            cancel,
+            archives: HashMap::new(),
+            decryptors: HashMap::new(),
+            parts: Vec::new(),
+            volumes: Vec::new(),
+            mounted: None,
+        }
+    }
+
+    /// Reads the members with these ordinals; the labels of the volumes read.
+    ///
+    /// # Errors
+    /// A volume cannot be had or is the wrong one; the catalog failed. Damage to single members goes into the report.
+    pub(in crate::engine) fn run(
+        &mut self,
+        selection: &[Range<u64>],
+        mut sink: Sink,
+    ) -> Result<Vec<String>, EngineError> {
+        self.parts = self.catalog.parts_of(self.set)?;
+        for archive in self.catalog.archives_of(self.set)? {
+            self.archives.insert(archive.number, archive);
+        }
+        let report = sink.report.clone();
+        let progress_report = sink.report.clone();
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let unpackers = Unpackers::start(
+            threads,
+            sink.extractor.as_ref(),
+            Arc::new(move |_, path, size, outcome| progress_report.note(path, size, outcome)),
+        );
+        let mut resolver = self.catalog.paths()?;
+        let mut batch = Vec::new();
+        let outcome = (|| {
+            for range in selection {
+                for row in self.catalog.members(self.set, range.clone())? {
+                    let (ordinal, directory, member) = row?;
+                    let path = path_of(&mut resolver, directory, &member)?;
+                    let goes_on = batch.last().is_none_or(|last: &Wanted| last.member.archive == member.archive);
+                    if !goes_on || batch.len() >= LOOK_AHEAD {
+                        self.read(&mut batch, &mut sink, &unpackers)?;
+                    }
+                    batch.push(Wanted { ordinal, path, place: None, member });
+                    if self.cancel.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                }
+            }
+            self.read(&mut batch, &mut sink, &unpackers)
+        })();
+        unpackers.finish();
+        outcome?;
+        self.links(&mut sink)?;
+        let _ = report;
+        Ok(std::mem::take(&mut self.volumes))
+    }
+
+    /// Reads members of one archive.
+    fn read(&mut self, batch: &mut Vec<Wanted>, sink: &mut Sink, unpackers: &Unpackers) -> Result<(), EngineError> {
+        let wanted = std::mem::take(batch);
+        let Some(first) = wanted.first() else { return Ok(()) };
+        // Only the first member of an archive can have begun on an earlier volume.
+        let mut wanted = wanted.as_slice();
+        if first.member.notes.contains(Notes::SPLIT) {
+            self.split(first, sink)?;
+            wanted = &wanted[1..];
+        }
+        let Some(first) = wanted.first() else { return Ok(()) };
+        let archive = self.archive(first.member.archive)?;
+        let (layout, part) = self.layout(&archive)?;
+        self.mount(part)?;
+        self.progress.phase(Phase::Transferring);
+        self.with_tape(layout.record_size, |this, tape| this.members(&layout, wanted, tape, sink, unpackers))
+    }
+
+    fn archive(&self, number: u32) -> Result<Archive, EngineError> {
+        self.archives.get(&number).cloned().ok_or_else(|| {
+            EngineError::Request(format!("the catalog names archive {number} and has none: run `reelward catalog check`"))
+        })
+    }
+
+    fn layout(&self, archive: &Archive) -> Result<(ArchiveLayout, Part), EngineError> {
+        let part = self.parts.iter().find(|part| part.number == archive.part).cloned().ok_or_else(|| {
+            EngineError::Request(format!("part {} is missing: run `reelward catalog check`", archive.part))
+        })?;
+        let record_size = self.catalog.volume(part.volume)?.record_size;
+        let layout = ArchiveLayout {
+            start_block: archive.block,
+            record_size,
+            header_bytes: u32::try_from(archive.header_bytes).unwrap_or(u32::MAX),
+            stream_bytes: archive.stream_bytes,
+            stored_bytes: archive.stored_bytes,
+            frames: (!archive.frames.frames().is_empty()).then(|| Arc::new(archive.frames.clone())),
+        };
+        Ok((layout, part))
+    }
+
+    /// Has the volume of a part in the drive, and checked.
+    fn mount(&mut self, part: Part) -> Result<(), EngineError> {
+        if self.mounted.as_ref().is_some_and(|mounted| mounted.id == part.volume) {
+            return Ok(());
+        }
+        let volume = self.catalog.volume(part.volume)?;
+        self.progress.phase(Phase::Mounting);
+        self.progress.volume(&volume.label);
+        let (drive, loader): (&mut Drive, &mut Loader) = self.station.split()?;
+        loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
+        fence::prepare(drive)?;
+        fence::check_identity(drive, &volume)?;
+        self.volumes.push(volume.label.clone());
+        self.mounted = Some(volume);
+        Ok(())
+    }
+
+    /// Runs `work` with the drive behind a reading thread.
+    fn with_tape<T>(
+        &mut self,
+        record_size: u32,
+        work: impl FnOnce(&mut Self, &mut Prefetch) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let drive = self.station.take_drive()?;
+        let mut tape = Prefetch::start(drive, record_size as usize, AHEAD).map_err(EngineError::Thread)?;
+        let result = work(self, &mut tape);
+        self.station.return_drive(tape.into_drive().map_err(EngineError::Thread)?);
+        result
+    }
+
+    fn open<'t>(&mut self, number: u32, layout: &ArchiveLayout, tape: &'t mut Prefetch) -> std::io::Result<ArchiveReader<&'t mut Prefetch>> {
+        if layout.header_bytes == 0 {
+            return ArchiveReader::open_with(tape, layout, None);
+        }
+        if let Some(decryptor) = self.decryptors.get(&number) {
+            return ArchiveReader::open_with(tape, layout, Some(decryptor.clone()));
+        }
+        let reader = ArchiveReader::open(tape, layout, self.identities)?;
+        if let Some(decryptor) = reader.decryptor() {
+            self.decryptors.insert(number, decryptor);
+        }
+        Ok(reader)
+    }
+
+    /// Reads members of one archive from tape, run by run.
+    fn members(
+        &mut self,
+        layout: &ArchiveLayout,
+        wanted: &[Wanted],
+        tape: &mut Prefetch,
+        sink: &mut Sink,
+        unpackers: &Unpackers,
+    ) -> Result<(), EngineError> {
+        let Some(number) = wanted.first().map(|first| first.member.archive) else { return Ok(()) };
+        let mut small = SmallBatch::default();
+        let mut rest = wanted;
+        while let Some(first) = rest.first() {
+            // A run: members so close together that the tape is read through.
+            let mut end = end_of(&first.member);
+            let length = 1 + rest
+                .windows(2)
+                .take_while(|pair| {
+                    let near = pair[1].member.offset <= end.saturating_add(GAP);
+                    end = end_of(&pair[1].member);
+                    near
+                })
+                .count();
+            let (run, after) = rest.split_at(length);
+            rest = after;
+            let run_end = run.last().map_or(end, |last| end_of(&last.member));
+            allow(tape, layout, run_end);
+            let mut reader = match self.open(number, layout, tape) {
+                Ok(mut reader) => {
+                    reader.seek(first.member.offset);
+                    Some(TarReader::at(reader, first.member.offset))
+                }
+                Err(error) => {
+                    for wanted in run {
+                        sink.report.fault(&wanted.path, chain(&error));
+                    }
+                    None
+                }
+            };
+            for (index, wanted) in run.iter().enumerate() {
+                let Some(open) = &mut reader else { break };
+                if self.cancel.load(Ordering::Relaxed) {
+                    rest = &[];
+                    break;
+                }
+                self.progress.current(&wanted.path);
+                match self.member(open, wanted, sink, &mut small) {
+                    Ok(()) => {}
+                    Err(error) => {
+                        sink.report.fault(&wanted.path, chain(&error));
+                        // Go on behind what cannot be read.
+                        drop(reader.take());
+                        if let Some(next) = run.get(index + 1)
+                            && let Ok(mut again) = self.open(number, layout, tape)
+                        {
+                            again.seek(next.member.offset);
+                            reader = Some(TarReader::at(again, next.member.offset));
+                        } else {
+                            for lost in &run[index + 1..] {
+                                sink.report.fault(&lost.path, chain(&error));
+                            }
+                        }
+                    }
+                }
+                if small.bytes.len() >= BATCH_BYTES || small.files.len() >= BATCH_FILES {
+                    small = unpackers.send(small);
+                }
+            }
+        }
+        unpackers.send(small);
+        Ok(())
+    }
+
+    /// Reads one member that is whole in this archive.
+    fn member(
+        &self,
+        reader: &mut Reader<'_>,
+        wanted: &Wanted,
+        sink: &mut Sink,
+        small: &mut SmallBatch,
+    ) -> Result<(), FormatError> {
+        let item = find(reader, wanted)?;
+        let member = &wanted.member;
+        self.progress.done(1, 0);
+        if member.notes != Notes::default() {
+            sink.report.with(|report| report.noted += 1);
+        }
+        match (item.entry.kind, &sink.extractor) {
+            (Kind::Regular, _) if item.data_length <= SMALL && item.entry.sparse.is_none() => {
+                let start = small.bytes.len();
+                small.bytes.resize(start + item.data_length as usize, 0);
+                read_exactly(reader, &mut small.bytes[start..])?;
+                self.progress.done(0, item.data_length);
+                small.files.push(Small {
+                    path: wanted.place().to_vec(),
+                    entry: item.entry,
+                    data: start..small.bytes.len(),
+                    sha256: member.sha256,
+                    ordinal: wanted.ordinal,
+                });
+                Ok(())
+            }
+            (Kind::Regular, _) => {
+                let mut file = Streamed::begin(sink.extractor.as_ref(), item.entry, wanted.place());
+                file.take(reader, self.progress)?;
+                file.end(&wanted.member, &sink.report);
+                Ok(())
+            }
+            (_, None) => {
+                sink.report.note(&wanted.path, 0, Unpacked::Verified);
+                Ok(())
+            }
+            (Kind::HardLink, Some(_)) => {
+                sink.links.push((wanted.ordinal, item.entry));
+                Ok(())
+            }
+            (_, Some(extractor)) => {
+                let outcome = match extractor.begin(&item.entry, wanted.place()) {
+                    Ok(Begun::Done(outcome)) => Unpacked::Done(outcome),
+                    Ok(Begun::File(_)) => Unpacked::Damaged,
+                    Err(error) => Unpacked::Failed(error),
+                };
+                sink.report.note(&wanted.path, 0, outcome);
+                Ok(())
+            }
+        }
+    }
+
+    /// A member that lies on several volumes: its pieces, one after the other.
+    fn split(&mut self, wanted: &Wanted, sink: &mut Sink) -> Result<(), EngineError> {
+        let mut pieces: Vec<Fragment> = self.catalog.fragments_of(self.set, wanted.ordinal)?;
+        pieces.sort_by_key(|piece| piece.data_offset);
+        self.progress.done(1, 0);
+        let mut file: Option<Streamed> = None;
+        let starts: Vec<(u32, u64)> = pieces
+            .iter()
+            .map(|piece| (piece.archive, piece.stream_offset))
+            .chain([(wanted.member.archive, wanted.member.offset)])
+            .collect();
+        for (number, offset) in starts {
+            let archive = self.archive(number)?;
+            let (layout, part) = self.layout(&archive)?;
+            self.mount(part)?;
+            let extractor = sink.extractor.as_ref();
+            let taken = self.with_tape(layout.record_size, |this, tape| {
+                let end = if number == wanted.member.archive { offset + wanted.member.size } else { u64::MAX };
+                allow(tape, &layout, end.saturating_add(HEADERS));
+                let read = (|| {
+                    let mut reader = this.open(number, &layout, tape).map_err(|source| FormatError::Read { offset, source })?;
+                    reader.seek(offset);
+                    let mut reader = TarReader::at(reader, offset);
+                    let item = reader.next()?.ok_or(FormatError::Truncated { offset, inside: "a header" })?;
+                    if file.is_none() {
+                        file = Some(Streamed::begin(extractor, item.entry, wanted.place()));
+                    }
+                    if let Some(file) = &mut file {
+                        let rest = layout.stream_bytes.saturating_sub(item.data_offset);
+                        file.take_up_to(&mut reader, item.data_length.min(rest), this.progress)?;
+                    }
+                    Ok::<(), FormatError>(())
+                })();
+                Ok(read)
+            })?;
+            if let Err(error) = taken {
+                sink.report.fault(&wanted.path, chain(&error));
+                return Ok(());
+            }
+        }
+        if let Some(file) = file {
+            file.end(&wanted.member, &sink.report);
+        }
+        Ok(())
+    }
+
+    /// Hard links, now that everything they can point to is in place. One whose first name was not restored gets the
+    /// content itself.
+    fn links(&mut self, sink: &mut Sink) -> Result<(), EngineError> {
+        let Some(extractor) = sink.extractor.clone() else { return Ok(()) };
+        let mut orphans: HashMap<Vec<u8>, Vec<Entry>> = HashMap::new();
+        for (_, entry) in std::mem::take(&mut sink.links) {
+            match extractor.begin(&entry, &entry.path) {
+                Ok(Begun::Done(outcome)) => sink.report.note(&entry.path, 0, Unpacked::Done(outcome)),
+                Ok(Begun::File(_)) => sink.report.note(&entry.path, 0, Unpacked::Damaged),
+                Err(ExtractError::LinkTargetMissing { .. }) => {
+                    orphans.entry(entry.link.clone()).or_default().push(entry);
+                }
+                Err(error) => sink.report.note(&entry.path, 0, Unpacked::Failed(error)),
+            }
+        }
+        for (first, entries) in orphans {
+            self.orphan(&extractor, &first, entries, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Restores the content of `first` under the first of the names that link to it, and links the others to that.
+    fn orphan(
+        &mut self,
+        extractor: &Extractor,
+        first: &[u8],
+        entries: Vec<Entry>,
+        sink: &mut Sink,
+    ) -> Result<(), EngineError> {
+        let Some((ordinal, member)) = self.catalog.lookup(self.set, first)? else {
+            for entry in entries {
+                sink.report.fault(&entry.path, "the file it is a hard link to is not in the catalog");
+            }
+            return Ok(());
+        };
+        let mut names = entries.into_iter();
+        let Some(name) = names.next() else { return Ok(()) };
+        let wanted = Wanted { ordinal, path: first.to_vec(), place: Some(name.path.clone()), member };
+        if wanted.member.notes.contains(Notes::SPLIT) {
+            self.split(&wanted, sink)?;
+        } else {
+            let archive = self.archive(wanted.member.archive)?;
+            let (layout, part) = self.layout(&archive)?;
+            self.mount(part)?;
+            let report = sink.report.clone();
+            let unpackers = Unpackers::start(
+                1,
+                Some(extractor),
+                Arc::new(move |_, path, size, outcome| report.note(path, size, outcome)),
+            );
+            let wanted = [wanted];
+            self.with_tape(layout.record_size, |this, tape| {
+                this.members(&layout, &wanted, tape, sink, &unpackers)
+            })?;
+            unpackers.finish();
+        }
+        for other in names {
+            let outcome = match extractor.hard_link(&other, &other.path, &name.path) {
+                Ok(outcome) => Unpacked::Done(outcome),
+                Err(error) => Unpacked::Failed(error),
+            };
+            sink.report.note(&other.path, 0, outcome);
+        }
+        Ok(())
+    }
+}
+
+/// The member's own headers, which must say what the index says.
+fn find(reader: &mut Reader<'_>, wanted: &Wanted) -> Result<Item, FormatError> {
+    let offset = wanted.member.offset;
+    let mismatch = |reason: String| FormatError::Structure { what: "the archive", reason };
+    // Members that are not wanted are passed over.
+    while reader.offset() < offset {
+        let Some(item) = reader.next()? else { break };
+        if item.offset == offset {
+            return same(item, wanted);
+        }
+        reader.skip_data()?;
+        if item.offset > offset {
+            return Err(mismatch(format!("there is no member at offset {offset} of its stream")));
+        }
+    }
+    match reader.next()? {
+        Some(item) if item.offset == offset => same(item, wanted),
+        _ => Err(mismatch(format!("there is no member at offset {offset} of its stream"))),
+    }
+}
+
+fn same(item: Item, wanted: &Wanted) -> Result<Item, FormatError> {
+    if item.entry.path == wanted.path && item.entry.kind == wanted.member.kind {
+        return Ok(item);
+    }
+    let reason = format!("another member stands at offset {}: {}", item.offset, super::show(&item.entry.path));
+    Err(FormatError::Structure { what: "the archive", reason })
+}
+
+/// Stream offset by which a member surely has ended, attributes of unusual size excepted.
+fn end_of(member: &Member) -> u64 {
+    let path = (member.name.len() + member.link.len()) as u64;
+    member.offset + HEADERS + 2 * path + member.size
+}
+
+/// Lets the tape be read ahead to the record that holds this offset of the stream.
+fn allow(tape: &mut Prefetch, layout: &ArchiveLayout, stream_end: u64) {
+    let last = stream_end.min(layout.stream_bytes).saturating_sub(1);
+    let Some(start) = layout.locate(last) else { return };
+    // A frame or a chunk that begins there is needed to its end.
+    let tail = match &layout.frames {
+        Some(frames) => frames.locate(last).map_or(0, |place| u64::from(frames.frames()[place.frame].0)),
+        None if layout.header_bytes > 0 => 64 << 10,
+        None => 0,
+    };
+    let end = start.block + (start.skip as u64 + tail) / u64::from(layout.record_size.max(1)) + 1;
+    let archive_end = layout.start_block + layout.stored_bytes.div_ceil(u64::from(layout.record_size.max(1)));
+    tape.allow(end.min(archive_end));
+}
+
+fn path_of(
+    resolver: &mut PathResolver,
+    directory: crate::catalog::DirectoryId,
+    member: &Member,
+) -> Result<Vec<u8>, EngineError> {
+    let directory = resolver.path(directory)?;
+    // A directory's own row belongs to itself.
+    if member.kind == Kind::Directory {
+        return Ok(directory.to_vec());
+    }
+    let mut path = directory.to_vec();
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(&member.name);
+    Ok(path)
+}
