@@ -5,8 +5,12 @@ pub mod entry;
 pub mod error;
 pub mod frame_table;
 pub mod member;
+mod pax;
 pub mod sparse;
+mod tar_fields;
 pub mod tar_header;
+pub mod tar_reader;
+mod window;
 pub mod zstd_frames;
 
 pub use entry::{Entry, Extent, Kind, Timestamp};
