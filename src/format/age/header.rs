@@ -11,8 +11,8 @@ const VERSION_LINE: &[u8] = b"age-encryption.org/v1\n";
 const X25519_LABEL: &[u8] = b"age-encryption.org/v1/X25519";
 /// Columns of a stanza's body; a shorter line ends it.
 const COLUMNS: usize = 64;
-/// A header is at most this long: some 500 recipients.
-pub(super) const MAX_HEADER: usize = 64 * 1024;
+/// A header is at most this long, in bytes: some 500 recipients.
+pub const MAX_HEADER: usize = 64 * 1024;
 
 /// The key from which all keys of one file are derived.
 pub(super) type FileKey = Zeroizing<[u8; 16]>;

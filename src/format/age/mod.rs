@@ -7,6 +7,7 @@ mod keys;
 mod reader;
 mod stream;
 
+pub use header::MAX_HEADER;
 pub use keys::{Identity, Recipient};
 pub use reader::DecryptReader;
 pub use stream::{

@@ -168,20 +168,6 @@ pub fn encode_fragment(entry: &Entry, number: u32, remaining: u64, offset: u64, 
     seal(block, b'0');
 }
 
-/// Appends a plain ustar header of a regular file, mode 0644, owner 0: for the small archives of our own.
-/// `name` has at most 100 bytes and `size` is below 8 GiB; `mtime` in seconds.
-pub fn encode_plain(name: &str, size: u64, mtime: u64, out: &mut Vec<u8>) {
-    debug_assert!(name.len() <= 100 && size <= MAX_OCTAL_11);
-    let block = new_block(out);
-    put(block, 0, name.as_bytes());
-    octal(block, 100, 7, 0o644);
-    octal(block, 108, 7, 0);
-    octal(block, 116, 7, 0);
-    octal(block, 124, 11, size);
-    octal(block, 136, 11, mtime.min(MAX_OCTAL_11));
-    seal(block, b'0');
-}
-
 /// The path of an entry as it stands in a header: the root itself is `.`.
 fn path_bytes(path: &[u8]) -> &[u8] {
     if path.is_empty() { b"." } else { path }
