@@ -1,1 +1,4 @@
 //! See docs/architecture.md.
+
+/// Entries back onto a file system, beneath one directory.
+pub mod extract;
