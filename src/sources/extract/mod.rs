@@ -18,6 +18,8 @@ mod place;
 mod resolve;
 mod sink;
 mod special;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -26,7 +28,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{self, Mode, OFlags};
-use rustix::io::Errno;
 
 use crate::format::v1::entry::{Entry, Kind};
 
@@ -227,10 +228,9 @@ impl Inner {
         work: impl Fn(Arc<Dir>) -> Result<T, ExtractError>,
     ) -> Result<T, ExtractError> {
         let (parent, _) = split(path);
-        match work(self.resolver.directory(parent, true)?) {
-            Err(ExtractError::System { source, .. })
-                if source.raw_os_error() == Some(Errno::NOENT.raw_os_error()) =>
-            {
+        let dir = self.resolver.directory(parent, true)?;
+        match work(Arc::clone(&dir)) {
+            Err(ExtractError::System { .. }) if dir.is_removed() => {
                 self.resolver.forget(parent);
                 work(self.resolver.directory(parent, true)?)
             }

@@ -13,6 +13,9 @@ use super::error::{ExtractError, to_path};
 use super::options::{Outcome, Overwrite, SkipReason};
 use super::resolve::{Dir, describe, split};
 
+/// Puts the object under a name; with `true`, over what stands there. EEXIST when the name is taken.
+pub(super) type Put<'a> = dyn FnMut(&[u8], bool) -> Result<(), Errno> + 'a;
+
 /// What to do about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -55,7 +58,7 @@ pub(super) fn settle(
     path: &[u8],
     entry: &Entry,
     first: Verdict,
-    put: &mut dyn FnMut(&[u8], bool) -> Result<(), Errno>,
+    put: &mut Put<'_>,
 ) -> Result<Outcome, ExtractError> {
     let (parent, name) = split(path);
     let mut verdict = first;
@@ -80,12 +83,7 @@ pub(super) fn settle(
 }
 
 /// The first free name of `NAME.restored`, `NAME.restored.2`, ...; NAME is cut where the whole would exceed 255 bytes.
-fn aside(
-    parent: &[u8],
-    name: &[u8],
-    path: &[u8],
-    put: &mut dyn FnMut(&[u8], bool) -> Result<(), Errno>,
-) -> Result<Outcome, ExtractError> {
+fn aside(parent: &[u8], name: &[u8], path: &[u8], put: &mut Put<'_>) -> Result<Outcome, ExtractError> {
     const TRIES: u32 = 10_000;
     for n in 1..=TRIES {
         let ending = if n == 1 { ".restored".to_owned() } else { format!(".restored.{n}") };

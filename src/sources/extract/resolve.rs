@@ -56,6 +56,11 @@ impl Dir {
         };
         Dir { path: path.into(), fd, fresh, inherits_acl, newborn: OnceLock::new() }
     }
+
+    /// Whether it has been removed since it was opened: it takes no more names then.
+    pub(super) fn is_removed(&self) -> bool {
+        fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+    }
 }
 
 /// Splits off the last component: (parent, name).
@@ -137,6 +142,12 @@ impl Resolver {
     /// Forgets an open directory that turned out to be removed or replaced.
     pub(super) fn forget(&self, path: &[u8]) {
         lock(&self.open).retain(|d| &*d.path != path);
+    }
+
+    /// As on a kernel without openat2.
+    #[cfg(test)]
+    pub(super) fn without_openat2(&self) {
+        self.one_call.store(false, Ordering::Relaxed);
     }
 
     /// `None` says: step by step, which also finds the right error.
