@@ -141,6 +141,8 @@ fn usages(file: &str, text: &str) -> Vec<Usage> {
             }
         }
     }
+    // One group may name the same module many times.
+    walker.found.dedup();
     let in_tests = |line| {
         is_test_file(file) || spans.iter().any(|span| (span.first_line..=span.last_line).contains(&line))
     };
