@@ -70,7 +70,7 @@ dataset() {
 }
 
 count_files() { find "$1" -type f | wc -l; }
-count_bytes() { find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%d\n", sum }'; }
+count_bytes() { find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f\n", sum }'; }
 
 # The results: seconds, CPU seconds and peak KiB of each run, by the contestant's name.
 declare -A wall=() cpu=() rss=()

@@ -16,12 +16,13 @@ pinned() {
     "$@"
 }
 
-# SHA-256 of the whole stream beside it, as cheap as the shell can: through a FIFO whose reader is waited for.
+# SHA-256 of the whole stream beside it, through a FIFO whose reader is waited for. Not sha256sum: Debian builds it without the
+# CPU's SHA instructions.
 peer_sha256() {
     local fifo
     fifo=$(mktemp -u)
     mkfifo "$fifo"
-    sha256sum <"$fifo" >/dev/null &
+    openssl dgst -sha256 <"$fifo" >/dev/null &
     peer_tar "$1" | tee "$fifo" | peer_buffer
     wait $!
     rm -f "$fifo"
@@ -36,7 +37,7 @@ peer_zstd() { peer_tar "$1" | zstd -q -1 -T2 -c | peer_buffer; }
 peer_extract() {
     local archive=$1 dir=$2
     shift 2
-    mbuffer -q -m "${BUFFER_MIB}M" -s 256k -i "$archive" | tar -C "$dir" -xpf - "$@"
+    mbuffer -q -m "${BUFFER_MIB}M" -s 256k -i "$archive" | tar -C "$dir" -b512 -xpf - "$@"
 }
 export BUFFER_MIB
 export -f peer_buffer peer_tar peer_plain pinned peer_sha256 peer_age peer_zstd peer_extract
