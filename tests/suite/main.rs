@@ -1,1 +1,5 @@
 //! The integration suite: one binary, one module per subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod architecture;
+mod support;
