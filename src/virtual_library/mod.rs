@@ -105,7 +105,7 @@ impl VirtualLibrary {
         let fault_file = if fault_path.exists() { store::read(&fault_path)? } else { FaultFile::default() };
         let mut drives = Vec::new();
         for index in 0..file.drives {
-            let mut drive = Drive::new(file.drive_serial(index), file.generation, file.keeping());
+            let mut drive = Drive::new(file.drive_serial(index), file.generation);
             if let Some(held) = file.at(layout::DRIVES + index) {
                 let path = cartridge_path(dir, &held.barcode);
                 let medium =

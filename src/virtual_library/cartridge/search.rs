@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Cartridge, Object};
+use super::Cartridge;
 
 impl Cartridge {
     /// Filemarks before a position.
@@ -48,10 +48,5 @@ impl Cartridge {
     /// Bytes of records before a position: how much tape lies before it.
     pub fn bytes_before(&mut self, at: u64) -> io::Result<u64> {
         Ok(self.entry(at)?.map_or_else(|| self.used(), |entry| entry.place))
-    }
-
-    /// Whether a filemark stands at the position.
-    pub fn is_filemark(&mut self, at: u64) -> io::Result<bool> {
-        Ok(self.entry(at)?.is_some_and(|entry| entry.object == Object::Filemark))
     }
 }

@@ -1,9 +1,12 @@
 //! One LTO drive: its state, and which handler answers which command.
 
+mod attribute;
 mod data;
 mod inquiry;
 mod load;
+mod log;
 mod mode;
+mod opcodes;
 mod order;
 mod position;
 mod reserve;
@@ -14,7 +17,7 @@ pub(super) use inquiry::{VENDOR, designators, page, product, report_luns, standa
 use std::collections::VecDeque;
 use std::io;
 
-use super::cartridge::{Cartridge, Keeping};
+use super::cartridge::Cartridge;
 use super::faults::DriveFaults;
 use super::outcome::{Check, INVALID_FIELD, INVALID_OPCODE, NO_MEDIUM, Outcome, REMOVAL_PREVENTED, Stop};
 use super::speed::Motion;
@@ -65,7 +68,6 @@ pub(super) struct Counters {
 pub(super) struct Drive {
     pub serial: String,
     pub generation: Generation,
-    pub keeping: Keeping,
     /// The cartridge in it, threaded or not.
     pub medium: Option<Cartridge>,
     /// The cartridge is threaded and can be read.
@@ -97,11 +99,10 @@ pub(super) struct Drive {
 
 impl Drive {
     /// An empty drive, just powered on.
-    pub fn new(serial: String, generation: Generation, keeping: Keeping) -> Drive {
+    pub fn new(serial: String, generation: Generation) -> Drive {
         Drive {
             serial,
             generation,
-            keeping,
             medium: None,
             threaded: false,
             position: 0,
@@ -200,6 +201,10 @@ impl Drive {
             }
             opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => self.mode_sense(cdb, data, faults),
             opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 => self.mode_select(cdb, data),
+            opcode::LOG_SENSE => self.log_sense(cdb, data),
+            opcode::LOG_SELECT => self.log_select(cdb),
+            opcode::READ_ATTRIBUTE => self.read_attribute(cdb, data),
+            opcode::WRITE_ATTRIBUTE => self.write_attribute(cdb, data),
             opcode::SECURITY_PROTOCOL_IN => self.security_in(cdb, data),
             opcode::SECURITY_PROTOCOL_OUT => self.security_out(cdb, data),
             opcode::REPORT_DENSITY_SUPPORT => self.report_density(cdb, data),
@@ -207,6 +212,7 @@ impl Drive {
             opcode::PERSISTENT_RESERVE_OUT => self.reservation.change(cdb, data),
             opcode::RESERVE_6 | opcode::RELEASE_6 | opcode::SEND_DIAGNOSTIC => Ok(0),
             opcode::MAINTENANCE_IN => match cdb.u8(1) & 0x1f {
+                opcode::SA_REPORT_SUPPORTED_OPCODES => self.supported_opcodes(cdb, data),
                 opcode::SA_RECEIVE_RAO => self.receive_order(cdb, data),
                 _ => Err(INVALID_FIELD.into()),
             },
