@@ -1,0 +1,150 @@
+//! Fault knobs: what each unit does wrong, settable while it runs or in `faults.json` before it starts.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::scsi::opcode;
+
+/// What one drive does wrong. The default is nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DriveFaults {
+    /// The drive is gone: every command fails with `TransportError::Gone`.
+    pub unresponsive: bool,
+    /// Every command ends in `TransportError::TimedOut`, without waiting for real; nothing is executed.
+    pub hung: bool,
+    /// The drive resets instead of executing the N-th command from now (1: the next): what was not flushed is gone, the tape is
+    /// at its beginning, and 6/29/00 is reported. Once.
+    pub reset_at: Option<u64>,
+    /// ASC and ASCQ of a unit attention that the next command reports. Once.
+    pub unit_attention: Option<(u8, u8)>,
+    /// Reading this block gives 3/11/00, before any byte of it moves.
+    pub read_error_at: Option<u64>,
+    /// Writing at this block gives 3/0C/00, nothing is stored.
+    pub write_error_at: Option<u64>,
+    /// Early warning begins at this block, whatever the capacity.
+    pub early_warning_at: Option<u64>,
+    /// The next READ moves at most so many bytes and still ends with GOOD status, as a faulty host adapter makes it look. Once.
+    pub short_transfer: Option<usize>,
+    /// Every cartridge is write-protected.
+    pub write_protect: bool,
+    /// The drive asks for cleaning (TapeAlert 20); loading a cleaning cartridge ends it.
+    pub cleaning_required: bool,
+    /// The N-th WRITE from now (1: the next) reports 3/0C/00 as a deferred error, and all that was not flushed is gone. Once.
+    pub deferred_error_after: Option<u64>,
+    /// The end-of-data mark of the cartridge in the drive is lost. Once; the cartridge stays so until it is overwritten.
+    pub lost_end: bool,
+    /// A power cut: what was not flushed is gone, and the drive comes up with 6/29/00. Once.
+    pub drop_unflushed: bool,
+}
+
+/// What the changer does wrong. The default is nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChangerFaults {
+    /// The changer is gone: every command fails with `TransportError::Gone`.
+    pub unresponsive: bool,
+    /// Every command ends in `TransportError::TimedOut`, without waiting for real; nothing is executed.
+    pub hung: bool,
+    /// ASC and ASCQ of a unit attention that the next command reports. Once.
+    pub unit_attention: Option<(u8, u8)>,
+    /// The transport is jammed: moves fail with 4/15/01 and move nothing.
+    pub jam: bool,
+}
+
+/// The contents of `faults.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct FaultFile {
+    /// By drive index.
+    pub drives: BTreeMap<u16, DriveFaults>,
+    /// Of the changer.
+    pub changer: ChangerFaults,
+}
+
+/// The fault knobs of a library; all threads see a change at their next command.
+#[derive(Debug)]
+pub struct Faults {
+    drives: Vec<Mutex<DriveFaults>>,
+    changer: Mutex<ChangerFaults>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Faults {
+    pub(super) fn new(drives: u16, file: &FaultFile) -> Faults {
+        let faults = |index| Mutex::new(file.drives.get(&index).copied().unwrap_or_default());
+        Faults { drives: (0..drives).map(faults).collect(), changer: Mutex::new(file.changer) }
+    }
+
+    /// Changes the knobs of a drive; `false` if there is no such drive.
+    pub fn drive(&self, index: u16, change: impl FnOnce(&mut DriveFaults)) -> bool {
+        let Some(faults) = self.drives.get(usize::from(index)) else { return false };
+        change(&mut locked(faults));
+        true
+    }
+
+    /// Changes the knobs of the changer.
+    pub fn changer(&self, change: impl FnOnce(&mut ChangerFaults)) {
+        change(&mut locked(&self.changer));
+    }
+
+    /// What is wrong during one command of a drive; what happens once is used up.
+    pub(super) fn for_drive(&self, index: u16, code: u8) -> DriveFaults {
+        let Some(faults) = self.drives.get(usize::from(index)) else { return DriveFaults::default() };
+        let mut faults = locked(faults);
+        let mut now = *faults;
+        if now.unresponsive || now.hung {
+            return now;
+        }
+        now.reset_at = countdown(&mut faults.reset_at);
+        now.deferred_error_after = None;
+        if code == opcode::WRITE_6 {
+            now.deferred_error_after = countdown(&mut faults.deferred_error_after);
+        }
+        if code != opcode::READ_6 {
+            now.short_transfer = None;
+        } else {
+            faults.short_transfer = None;
+        }
+        if code != opcode::INQUIRY && code != opcode::REPORT_LUNS {
+            faults.unit_attention = None;
+        } else {
+            now.unit_attention = None;
+        }
+        faults.lost_end = false;
+        faults.drop_unflushed = false;
+        now
+    }
+
+    /// What is wrong during one command of the changer; what happens once is used up.
+    pub(super) fn for_changer(&self, code: u8) -> ChangerFaults {
+        let mut faults = locked(&self.changer);
+        let mut now = *faults;
+        if now.unresponsive || now.hung {
+            return now;
+        }
+        if code != opcode::INQUIRY && code != opcode::REPORT_LUNS {
+            faults.unit_attention = None;
+        } else {
+            now.unit_attention = None;
+        }
+        now
+    }
+}
+
+/// Counts a command; `Some` when it is the one.
+fn countdown(left: &mut Option<u64>) -> Option<u64> {
+    match *left {
+        Some(0 | 1) => left.take(),
+        Some(n) => {
+            *left = Some(n - 1);
+            None
+        }
+        None => None,
+    }
+}
