@@ -8,4 +8,5 @@ pub mod file_tree;
 mod part;
 
 pub use file_tree::{FileTree, Selection};
+pub use file_tree::{member_of, SelectionError};
 pub use part::{Batch, Chunk, Part, Problem, ProblemKind, Row, Segment};

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod read;
+pub(crate) use read::member_of;
 mod walk;
 
 use std::path::PathBuf;
