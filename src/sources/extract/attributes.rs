@@ -268,3 +268,19 @@ fn set_time(subject: Subject<'_>, mtime: Timestamp) -> Result<(), Errno> {
         Subject::Place(fd) | Subject::Link(fd) => fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn any_acl_gives_the_group_at_most_three_bits(acl in proptest::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert!(group_permissions(&acl) <= 7);
+        }
+    }
+}

@@ -270,3 +270,27 @@ pub(super) fn describe(mode: u32) -> &'static str {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        /// What is accepted has only normal components, and is spelled the one way.
+        #[test]
+        fn accepted_paths_are_plain(path in proptest::collection::vec(
+            prop_oneof![Just(b'/'), Just(b'.'), Just(0), any::<u8>()], 0..12)
+        ) {
+            if check(&path, &Limits::default()).is_ok() {
+                let path = to_path(&path);
+                let plain: std::path::PathBuf = path.components().collect();
+                prop_assert!(path.components().all(|c| matches!(c, std::path::Component::Normal(_))));
+                prop_assert_eq!(plain.as_os_str(), path.as_os_str());
+            }
+        }
+    }
+}

@@ -61,7 +61,8 @@ pub(super) struct Writing {
     dir: Arc<Dir>,
     verdict: Verdict,
     before: Before,
-    /// Stored bytes so far.
+    /// Stored bytes announced, and those that came.
+    expected: u64,
     got: u64,
     /// Extent being filled and bytes in it so far; unused for a dense file.
     extent: usize,
@@ -76,9 +77,6 @@ impl Writing {
         dir: Arc<Dir>,
         verdict: Verdict,
     ) -> Result<Writing, ExtractError> {
-        if entry.sparse.as_deref().is_some_and(|extents| !sound(extents, entry.size)) {
-            return Err(ExtractError::SparseMap { path: to_path(path) });
-        }
         // The final mode from the start saves a call, where nothing is to follow that needs a private file.
         let wanted = entry.mode & 0o7777;
         let direct = wanted & (0o7000 | inner.policy.umask) == 0
@@ -104,11 +102,12 @@ impl Writing {
             mode: (direct && draft.is_unnamed() && newborn.mode_as_asked).then_some(wanted),
             inherited_acl: dir.inherits_acl,
         };
-        Ok(Writing { draft, dir, verdict, before, got: 0, extent: 0, filled: 0 })
+        let expected = entry.stored_size(); // cannot overflow: the map was found sound
+        Ok(Writing { draft, dir, verdict, before, expected, got: 0, extent: 0, filled: 0 })
     }
 
     pub(super) fn write(&mut self, entry: &Entry, path: &[u8], data: &[u8]) -> Result<(), ExtractError> {
-        let expected = entry.stored_size();
+        let expected = self.expected;
         let got = self.got.saturating_add(data.len() as u64);
         if got > expected {
             return Err(ExtractError::Length { path: to_path(path), expected, got });
@@ -146,9 +145,9 @@ impl Writing {
         entry: &Entry,
         path: &[u8],
     ) -> Result<Outcome, ExtractError> {
-        let expected = entry.stored_size();
-        if self.got != expected {
-            return Err(ExtractError::Length { path: to_path(path), expected, got: self.got });
+        let (expected, got) = (self.expected, self.got);
+        if got != expected {
+            return Err(ExtractError::Length { path: to_path(path), expected, got });
         }
         if entry.sparse.is_some() {
             fs::ftruncate(&self.draft.fd, entry.size).map_err(|e| ExtractError::system("extend", path, e))?;
@@ -191,8 +190,11 @@ fn sound(extents: &[Extent], size: u64) -> bool {
 }
 
 impl Inner {
-    /// Charges stored bytes against the caps before any are written.
+    /// Checks the sparse map and charges stored bytes against the caps, before anything is made.
     pub(super) fn charge(&self, entry: &Entry, path: &[u8]) -> Result<(), ExtractError> {
+        if entry.sparse.as_deref().is_some_and(|extents| !sound(extents, entry.size)) {
+            return Err(ExtractError::SparseMap { path: to_path(path) });
+        }
         let limits = &self.options.limits;
         let limit = |what, most| Err(ExtractError::Limit { path: to_path(path), what, most });
         if entry.size > limits.file_bytes {

@@ -244,7 +244,9 @@ fn caps_hold() {
 fn content_and_maps_that_lie() {
     use crate::format::v1::entry::Extent;
     let rig = Rig::new();
-    let extractor = extractor(&rig.target, Overwrite::Never);
+    let limits = Limits { total_bytes: 1 << 40, ..Limits::default() };
+    let extractor =
+        Extractor::new(&rig.target, ExtractOptions { limits, ..ExtractOptions::default() }).unwrap();
     let four = Entry { size: 4, ..entry(Kind::Regular, "f") };
     for data in ["abc", "abcde"] {
         let result = extractor.write_small(&four, b"f", data.as_bytes());
@@ -253,9 +255,14 @@ fn content_and_maps_that_lie() {
     let Begun::File(mut sink) = extractor.begin(&four, b"f").unwrap() else { panic!() };
     sink.write(b"ab").unwrap();
     drop(sink);
-    for map in
-        [vec![(0, 5)], vec![(2, 1), (1, 1)], vec![(0, 2), (1, 1)], vec![(u64::MAX, 1)], vec![(1, u64::MAX)]]
-    {
+    for map in [
+        vec![(0, 5)],
+        vec![(2, 1), (1, 1)],
+        vec![(0, 2), (1, 1)],
+        vec![(u64::MAX, 1)],
+        vec![(1, u64::MAX)],
+        vec![(0, u64::MAX), (u64::MAX, u64::MAX)],
+    ] {
         let extents = map.iter().map(|(offset, length)| Extent { offset: *offset, length: *length });
         let sparse = Entry { sparse: Some(extents.collect()), ..four.clone() };
         let result = extractor.begin(&sparse, b"f").map(|_| ());
