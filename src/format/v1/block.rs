@@ -661,7 +661,6 @@ impl Iterator for Members<'_, '_> {
     }
 }
 
-
 #[cfg(test)]
 #[path = "block_tests.rs"]
 mod tests;

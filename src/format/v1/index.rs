@@ -168,7 +168,10 @@ pub struct DirectoryRow<'a> {
 impl DirectoryRow<'_> {
     /// Bytes that [`DirectoryRow::write`] appends.
     pub fn length(&self) -> usize {
-        [self.id, self.parent, self.first, self.direct, self.subtree].iter().map(|v| varint_length(*v)).sum::<usize>()
+        [self.id, self.parent, self.first, self.direct, self.subtree]
+            .iter()
+            .map(|v| varint_length(*v))
+            .sum::<usize>()
             + 1
             + self.name.len()
             + 1

@@ -1,0 +1,125 @@
+//! Archive files: where the members' bytes are.
+
+use rusqlite::{Connection, Row, params};
+
+use super::ids::{Int, uint};
+use super::{Catalog, CatalogError, Result, SetId};
+use crate::format::v1::index::FrameTable;
+
+/// An archive file to commit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewArchive {
+    /// Number in the set, from 1.
+    pub number: u32,
+    /// Number of its part.
+    pub part: u32,
+    /// Tape file number.
+    pub file: u64,
+    /// Logical block of its first record.
+    pub block: u64,
+    /// Records.
+    pub records: u64,
+    /// Bytes of the tar stream.
+    pub stream_bytes: u64,
+    /// Bytes on tape.
+    pub stored_bytes: u64,
+    /// Bytes of the age header; 0 when not encrypted.
+    pub header_bytes: u64,
+    /// The zstd frames; empty when not compressed.
+    pub frames: FrameTable,
+}
+
+/// An archive file as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// The set.
+    pub set: SetId,
+    /// Number in the set, from 1.
+    pub number: u32,
+    /// Number of its part.
+    pub part: u32,
+    /// Tape file number.
+    pub file: u64,
+    /// Logical block of its first record.
+    pub block: u64,
+    /// Records.
+    pub records: u64,
+    /// Bytes of the tar stream.
+    pub stream_bytes: u64,
+    /// Bytes on tape.
+    pub stored_bytes: u64,
+    /// Bytes of the age header; 0 when not encrypted.
+    pub header_bytes: u64,
+    /// The zstd frames; empty when not compressed.
+    pub frames: FrameTable,
+}
+
+const SELECT: &str =
+    "SELECT set_id, number, part, file, block, records, stream_bytes, stored_bytes, header_bytes, frames
+  FROM archive WHERE set_id = ?1";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Archive> {
+    let frames = FrameTable::from_bytes(row.get(9)?).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(9, rusqlite::types::Type::Blob, Box::new(e))
+    })?;
+    Ok(Archive {
+        set: row.get(0)?,
+        number: row.get(1)?,
+        part: row.get(2)?,
+        file: uint(row, 3)?,
+        block: uint(row, 4)?,
+        records: uint(row, 5)?,
+        stream_bytes: uint(row, 6)?,
+        stored_bytes: uint(row, 7)?,
+        header_bytes: uint(row, 8)?,
+        frames,
+    })
+}
+
+pub(super) fn insert(connection: &Connection, set: SetId, archive: &NewArchive) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO archive (set_id, number, part, file, block, records, stream_bytes, stored_bytes, header_bytes, frames)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    let a = archive;
+    statement.execute(params![
+        set,
+        a.number,
+        a.part,
+        Int(a.file),
+        Int(a.block),
+        Int(a.records),
+        Int(a.stream_bytes),
+        Int(a.stored_bytes),
+        Int(a.header_bytes),
+        a.frames.as_bytes()
+    ])?;
+    Ok(())
+}
+
+/// The archive files of one part, in order.
+pub(super) fn of_part(connection: &Connection, set: SetId, part: u32) -> Result<Vec<Archive>> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} AND part = ?2 ORDER BY number"))?;
+    Ok(statement.query_map(params![set, part], read)?.collect::<rusqlite::Result<_>>()?)
+}
+
+impl Catalog {
+    /// The archive files of a set, in order.
+    pub fn archives_of(&self, set: SetId) -> Result<Vec<Archive>> {
+        let reader = self.pool.get()?;
+        let mut statement = reader.prepare_cached(&format!("{SELECT} ORDER BY number"))?;
+        Ok(statement.query_map([set], read)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// One archive file.
+    pub fn archive(&self, set: SetId, number: u32) -> Result<Archive> {
+        let reader = self.pool.get()?;
+        let mut statement = reader.prepare_cached(&format!("{SELECT} AND number = ?2"))?;
+        statement.query_row(params![set, number], read).map_err(|error| match error {
+            rusqlite::Error::QueryReturnedNoRows => {
+                CatalogError::NotFound { what: "archive", name: format!("{number} of set {set}") }
+            }
+            error => error.into(),
+        })
+    }
+}

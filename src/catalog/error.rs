@@ -1,0 +1,105 @@
+//! What can go wrong with the catalog.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::ids::SetId;
+use crate::format::bytes::BytesError;
+use crate::format::v1::block::BlockError;
+use crate::format::v1::index::IndexError;
+
+/// An error of the catalog.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The file is not a catalog, or damaged. Move it aside and rebuild from tape.
+    #[error("the catalog {path} is damaged")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a later version of this program.
+    #[error("the catalog {path} has schema {found}; this program knows {known}")]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema this program knows.
+        known: i64,
+    },
+    /// SQLite failed.
+    #[error("the catalog could not be read or written")]
+    Sql(#[from] rusqlite::Error),
+    /// The file system failed.
+    #[error("the catalog could not be accessed at {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A block in the catalog or an index is damaged.
+    #[error("a block of members is damaged")]
+    Block(#[from] BlockError),
+    /// A packed column is damaged.
+    #[error("a packed value is damaged")]
+    Bytes(#[from] BytesError),
+    /// An index on tape is damaged.
+    #[error("an index could not be read or written")]
+    Index(#[from] IndexError),
+    /// JSON in a column or an index is malformed.
+    #[error("malformed JSON")]
+    Json(#[from] serde_json::Error),
+    /// Nothing of this kind has this name or id.
+    #[error("no {what} {name} in the catalog")]
+    NotFound {
+        /// Kind of thing.
+        what: &'static str,
+        /// As asked for.
+        name: String,
+    },
+    /// An index says something else about a part than the catalog.
+    #[error("part {part} of set {set} is in the catalog with {known} members; its index on tape has {found}")]
+    Conflict {
+        /// The set.
+        set: String,
+        /// The part.
+        part: u32,
+        /// Members in the catalog.
+        known: u64,
+        /// Members in the index.
+        found: u64,
+    },
+    /// An index on tape contradicts itself.
+    #[error("the index of part {part} of set {set} is malformed: {what}")]
+    Malformed {
+        /// The set.
+        set: String,
+        /// The part.
+        part: u32,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Another process wrote to the catalog.
+    #[error("another process writes to the catalog")]
+    OtherWriter,
+    /// The members do not go on where the set was left.
+    #[error("set {set} goes on at member {expected}, not {found}")]
+    Ordinal {
+        /// The set.
+        set: SetId,
+        /// Where it goes on.
+        expected: u64,
+        /// What was asked for.
+        found: u64,
+    },
+    /// A name that no path may have.
+    #[error("not a name of a file or directory: {0:?}")]
+    Name(String),
+    /// A time that is not RFC 3339.
+    #[error("not a time: {0:?}")]
+    Time(String),
+    /// A thread that searched died.
+    #[error("a search thread failed")]
+    Thread,
+}

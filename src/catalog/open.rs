@@ -1,0 +1,188 @@
+//! Opening: create, migrate, recognise damage.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use super::pool::{Pool, open_reader};
+use super::{CatalogError, Result};
+
+/// Bytes of a page: measured, see docs/catalog.md.
+const PAGE_SIZE: i64 = 16384;
+/// "RWC1".
+const APPLICATION_ID: i64 = 0x5257_4331;
+/// Pages of the log after which a commit copies it into the file.
+const CHECKPOINT_PAGES: i64 = 2000;
+
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001-initial.sql")];
+
+/// The one writing connection and what is known about rows that it has not written yet.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    /// Directories that have an id and no row yet, by parent and name.
+    pub(super) new_directories: HashMap<(i64, Box<[u8]>), i64>,
+    /// First id that has no row yet.
+    pub(super) first_new: i64,
+    /// Next id to give out.
+    pub(super) next_directory: i64,
+}
+
+/// The catalog of one state directory. Cheap to clone; all clones share the writing connection.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    path: PathBuf,
+    writer: Arc<Mutex<Writer>>,
+    pub(super) pool: Arc<Pool>,
+}
+
+impl Catalog {
+    /// Opens the catalog at `path`; creates or migrates it where needed.
+    ///
+    /// # Errors
+    /// [`CatalogError::Corrupt`] where the file is not a usable catalog: the caller may [`Catalog::move_aside`] and rebuild.
+    pub fn open(path: &Path) -> Result<Catalog> {
+        Catalog::open_with_page_size(path, PAGE_SIZE)
+    }
+
+    /// The same with another page size for a new file: to measure.
+    #[doc(hidden)]
+    pub fn open_with_page_size(path: &Path, page_size: i64) -> Result<Catalog> {
+        let connection = prepare(path, page_size).map_err(|error| corrupt_or(error, path))?;
+        let next = connection.query_row("SELECT ifnull(max(id), 0) + 1 FROM directory", [], |r| r.get(0))?;
+        Ok(Catalog {
+            path: path.to_path_buf(),
+            writer: Arc::new(Mutex::new(Writer {
+                connection,
+                new_directories: HashMap::new(),
+                first_new: next,
+                next_directory: next,
+            })),
+            pool: Pool::new(path),
+        })
+    }
+
+    /// Renames a catalog and its log so that a new one can take its place; returns the new path. Nothing is deleted.
+    pub fn move_aside(path: &Path) -> Result<PathBuf> {
+        let io = |source| CatalogError::Io { path: path.to_path_buf(), source };
+        let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let base = append(path, &format!(".damaged-{stamp}"));
+        let mut target = base.clone();
+        let mut number = 1;
+        while target.try_exists().map_err(io)? {
+            number += 1;
+            target = append(&base, &format!("-{number}"));
+        }
+        for suffix in ["-wal", "-shm", ""] {
+            let from = append(path, suffix);
+            if from.try_exists().map_err(io)? {
+                std::fs::rename(&from, append(&target, suffix)).map_err(io)?;
+            }
+        }
+        Ok(target)
+    }
+
+    /// A read-only connection of its own, for queries beyond this module.
+    pub fn readers(&self) -> Result<Connection> {
+        open_reader(&self.path)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` in one transaction that is on the disk when this returns.
+    pub(super) fn durably<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.lock().transaction(true, work)
+    }
+}
+
+impl Writer {
+    /// One transaction. `durable`: on the disk when this returns; otherwise a power cut may undo it, in order.
+    pub(super) fn transaction<T>(
+        &mut self,
+        durable: bool,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        self.connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+}
+
+fn append(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn corrupt_or(error: CatalogError, path: &Path) -> CatalogError {
+    match &error {
+        CatalogError::Sql(sql)
+            if matches!(
+                sql.sqlite_error_code(),
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ) =>
+        {
+            CatalogError::Corrupt { path: path.to_path_buf() }
+        }
+        _ => error,
+    }
+}
+
+fn prepare(path: &Path, page_size: i64) -> Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "page_size", page_size)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -16384)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    migrate(&mut connection, path, MIGRATIONS)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<()> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(CatalogError::Corrupt { path: path.to_path_buf() });
+    }
+    let known = migrations.len() as i64;
+    if version > known {
+        return Err(CatalogError::TooNew { path: path.to_path_buf(), found: version, known });
+    }
+    for (number, sql) in (1i64..).zip(migrations) {
+        if number <= version {
+            continue;
+        }
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have come first.
+        if transaction.pragma_query_value(None, "user_version", |r| r.get::<_, i64>(0))? < number {
+            transaction.execute_batch(sql)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", number)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;
