@@ -62,3 +62,6 @@ pub enum AgeError {
     #[error("the operating system gave no random numbers")]
     Random,
 }
+
+#[cfg(test)]
+mod tests;

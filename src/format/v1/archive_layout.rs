@@ -250,12 +250,18 @@ impl<S: RecordSource> ArchiveReader<S> {
     ///
     /// # Errors
     /// As [`ArchiveReader::open`].
-    pub fn open_with(source: S, layout: &ArchiveLayout, decryptor: Option<Arc<Decryptor>>) -> io::Result<Self> {
+    pub fn open_with(
+        source: S,
+        layout: &ArchiveLayout,
+        decryptor: Option<Arc<Decryptor>>,
+    ) -> io::Result<Self> {
         Self::assemble(Stored::new(source, layout), layout, decryptor)
     }
 
     fn assemble(
-        stored: Stored<S>, layout: &ArchiveLayout, decryptor: Option<Arc<Decryptor>>,
+        stored: Stored<S>,
+        layout: &ArchiveLayout,
+        decryptor: Option<Arc<Decryptor>>,
     ) -> io::Result<Self> {
         let cipher = match decryptor {
             None => None,

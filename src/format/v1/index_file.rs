@@ -115,7 +115,13 @@ mod tests {
 
     fn file(members: &[u8], encrypted: bool) -> Vec<u8> {
         let mut file = Vec::new();
-        encode_start(b"{\"format\":\"reelward-index\"}", members.len() as u64, encrypted, 1_700_000_000, &mut file);
+        encode_start(
+            b"{\"format\":\"reelward-index\"}",
+            members.len() as u64,
+            encrypted,
+            1_700_000_000,
+            &mut file,
+        );
         file.extend_from_slice(members);
         encode_end(members.len() as u64, &mut file);
         file

@@ -14,6 +14,8 @@ pub mod sparse;
 mod tar_fields;
 pub mod tar_header;
 pub mod tar_reader;
+#[cfg(test)]
+mod tar_tests;
 pub mod volume;
 mod window;
 pub mod zstd_frames;

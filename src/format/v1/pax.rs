@@ -91,7 +91,8 @@ impl Records {
             b"GNU.sparse.map" => {
                 let mut numbers = value.split(|&b| b == b',').filter(|n| !n.is_empty());
                 while let Some(offset) = numbers.next() {
-                    let (Some(offset), Some(length)) = (decimal(offset), numbers.next().and_then(decimal)) else {
+                    let (Some(offset), Some(length)) = (decimal(offset), numbers.next().and_then(decimal))
+                    else {
                         return Err("sparse map");
                     };
                     self.sparse_map.push(Extent { offset, length });
@@ -203,7 +204,7 @@ mod tests {
     fn records_that_lie_about_their_length() {
         let mut records = Records::default();
         for body in [
-            &b"9 path=a\n"[..],
+            &b"8 path=a\n"[..],
             b"11 path=a\n",
             b"0 path=a\n",
             b"3 \n",
@@ -217,7 +218,7 @@ mod tests {
             let result = parse(body, 0, &mut records);
             assert!(result.is_err() || body.contains(&0), "{body:?}");
         }
-        parse(b"10 path=a\n\0\0", 0, &mut records).unwrap();
+        parse(b"9 path=a\n\0\0", 0, &mut records).unwrap();
         assert_eq!(records.path.as_deref(), Some(&b"a"[..]));
     }
 

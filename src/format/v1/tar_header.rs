@@ -129,8 +129,15 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
     }
 }
 
+/// What GNU tar checks as the offset of a continuation: the file's size, holes included, less the `remaining` bytes of
+/// data still to come. For a dense file that is the number of bytes stored before. A member is never split inside its
+/// sparse map.
+pub fn volume_offset(entry: &Entry, remaining: u64) -> u64 {
+    entry.size.saturating_sub(remaining)
+}
+
 /// Appends the global extended header that begins an archive: the comment, and for an archive that goes on with a
-/// member split before, `(stored path of the member, bytes of its data still to come, bytes stored before)`.
+/// member split before, `(stored path of the member, bytes of its data still to come, volume_offset)`.
 pub fn encode_global(comment: &str, volume: Option<(&[u8], u64, u64)>, out: &mut Vec<u8>) {
     let start = out.len();
     new_block(out);
@@ -144,9 +151,9 @@ pub fn encode_global(comment: &str, volume: Option<(&[u8], u64, u64)>, out: &mut
 }
 
 /// Appends the headers of the rest of a member that was split, to stand right after [`encode_global`]: fragment
-/// `number` (2 is the first continuation), `remaining` bytes of data to come, `offset` bytes of data stored before.
+/// `number` (2 is the first continuation), `remaining` bytes of data to come, `offset` as [`volume_offset`] has it.
 pub fn encode_fragment(entry: &Entry, number: u32, remaining: u64, offset: u64, out: &mut Vec<u8>) {
-    debug_assert_eq!(remaining + offset, data_length(entry), "a fragment is what is left of the member");
+    debug_assert_eq!(offset, volume_offset(entry, remaining), "a fragment is what is left of the member");
     let mut pax = Pax::new(entry, out);
     if remaining > MAX_OCTAL_11 {
         pax.number(b"size", remaining);

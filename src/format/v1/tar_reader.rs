@@ -191,7 +191,11 @@ impl<R: Skip> TarReader<R> {
     }
 
     fn member(
-        &mut self, raw: Raw<'_>, size: u64, start: u64, mut records: Records,
+        &mut self,
+        raw: Raw<'_>,
+        size: u64,
+        start: u64,
+        mut records: Records,
     ) -> Result<Item, FormatError> {
         let field = |field| FormatError::Field { offset: start, field };
         let volume = std::mem::take(&mut self.volume);
@@ -279,7 +283,11 @@ impl<R: Skip> TarReader<R> {
 
     /// Reads whatever says that a regular file is sparse, and takes the map off the data.
     fn sparse(
-        &mut self, raw: Raw<'_>, records: Records, start: u64, entry: &mut Entry,
+        &mut self,
+        raw: Raw<'_>,
+        records: Records,
+        start: u64,
+        entry: &mut Entry,
     ) -> Result<(), FormatError> {
         let field = |field| FormatError::Field { offset: start, field };
         let (extents, size) = if raw.typeflag() == b'S' {
@@ -338,7 +346,9 @@ impl<R: Skip> TarReader<R> {
 
     /// Hands the body of an extended header to `parse`; short ones without a copy.
     fn extended(
-        &mut self, size: u64, mut parse: impl FnMut(&[u8]) -> Result<(), FormatError>,
+        &mut self,
+        size: u64,
+        mut parse: impl FnMut(&[u8]) -> Result<(), FormatError>,
     ) -> Result<(), FormatError> {
         let offset = self.offset();
         if size > MAX_EXTENDED {

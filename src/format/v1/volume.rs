@@ -109,9 +109,7 @@ pub fn decode(record: &[u8]) -> Result<VolumeFile, FormatError> {
     }
     match value.get("version").and_then(serde_json::Value::as_u64) {
         Some(VERSION) => serde_json::from_value(value).map_err(json_error),
-        version => {
-            Err(FormatError::Version { what: "this volume", version: version.unwrap_or_default() })
-        }
+        version => Err(FormatError::Version { what: "this volume", version: version.unwrap_or_default() }),
     }
 }
 
@@ -200,7 +198,12 @@ impl fmt::Display for Found {
                 write!(f, "a tar archive that begins with {}", first_member.escape_ascii())
             }
             Found::TapeBackarr { label, uuid } => {
-                write!(f, "a TapeBackarr tape with the label {} ({})", label.escape_debug(), uuid.escape_debug())
+                write!(
+                    f,
+                    "a TapeBackarr tape with the label {} ({})",
+                    label.escape_debug(),
+                    uuid.escape_debug()
+                )
             }
             Found::Ansi { identifier, ltfs: true } => {
                 write!(f, "an LTFS volume with the identifier {}", identifier.escape_debug())
@@ -265,7 +268,10 @@ mod tests {
         let mut ansi = *b"VOL1ABC123L             LTFS                                ";
         let cases: Vec<(Vec<u8>, &str)> = vec![
             (tar, "a tar archive that begins with etc/passwd\\n"),
-            (b"TAPEBACKARR|Week 1|1234|pool|17\0\0\0".to_vec(), "a TapeBackarr tape with the label Week 1 (1234)"),
+            (
+                b"TAPEBACKARR|Week 1|1234|pool|17\0\0\0".to_vec(),
+                "a TapeBackarr tape with the label Week 1 (1234)",
+            ),
             (ansi.to_vec(), "an LTFS volume with the identifier ABC123"),
             (vec![0; 512], "a record of zeros"),
             (vec![0x1f, 0x8b, 8], "gzip-compressed data"),

@@ -202,3 +202,117 @@ impl FrameDecoder {
 pub fn decode(stored: &[u8], content: usize, out: &mut Vec<u8>) -> Result<(), FormatError> {
     FrameDecoder::new()?.decode(stored, content, out)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let step = |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        };
+        (0..length).map(step).collect()
+    }
+
+    fn text(length: usize) -> Vec<u8> {
+        (0..length).map(|n| b"a tape is a long strip of patience "[n * n / 7 % 35]).collect()
+    }
+
+    fn encode(piece: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        FrameEncoder::new(1).unwrap().encode(piece, &mut out).unwrap();
+        out
+    }
+
+    fn tool(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut child = Command::new("zstd")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the zstd tool is needed for this test");
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().unwrap();
+        let _ = writer.join().unwrap();
+        assert!(output.status.success());
+        output.stdout
+    }
+
+    #[test]
+    fn the_zstd_tool_reads_every_sort_of_piece() {
+        let mixed = [text(300_000), noise(400_000), text(1000), noise(700_000), vec![0; 500_000]].concat();
+        for piece in
+            [vec![], vec![1], noise(100), noise(131_072), noise(131_073), noise(PIECE), text(PIECE), mixed]
+        {
+            let stored = encode(&piece);
+            assert!(stored.len() <= stored_length(piece.len()) + 64, "{} from {}", stored.len(), piece.len());
+            assert!(tool(&["-dc"], &stored) == piece, "{}", piece.len());
+            let mut back = Vec::new();
+            decode(&stored, piece.len(), &mut back).unwrap();
+            assert!(back == piece);
+            assert!(decode(&stored, piece.len() + 1, &mut back).is_err());
+        }
+    }
+
+    #[test]
+    fn noise_is_stored_and_text_compressed_beside_it() {
+        assert_eq!(encode(&noise(PIECE)).len(), stored_length(PIECE));
+        let half = [text(PIECE / 2), noise(PIECE / 2)].concat();
+        let ours = encode(&half).len();
+        assert!(ours < PIECE * 6 / 10);
+        assert!(ours <= tool(&["-1c"], &half).len() * 101 / 100);
+    }
+
+    #[test]
+    fn damage_in_a_compressed_piece_is_noticed() {
+        let piece = text(200_000);
+        let stored = encode(&piece);
+        for at in (0..stored.len()).step_by(stored.len() / 50 + 1) {
+            let mut changed = stored.clone();
+            changed[at] ^= 0x10;
+            let mut out = vec![9];
+            assert!(decode(&changed, piece.len(), &mut out).is_err() || out[1..] == piece, "byte {at}");
+            assert_eq!(out[0], 9);
+        }
+    }
+
+    #[test]
+    fn frozen_frame_of_raw_blocks() {
+        let mut out = Vec::new();
+        store(b"xyz", &mut out);
+        assert_eq!(out, [0x28, 0xb5, 0x2f, 0xfd, 0xa0, 3, 0, 0, 0, 25, 0, 0, b'x', b'y', b'z']);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn any_mixture_survives(parts in proptest::collection::vec((any::<bool>(), 0usize..400_000), 0..6)) {
+            let mut piece = Vec::new();
+            for (random, length) in parts {
+                piece.extend(if random { noise(length) } else { text(length) });
+            }
+            let stored = encode(&piece);
+            let mut back = Vec::new();
+            decode(&stored, piece.len(), &mut back).unwrap();
+            prop_assert!(back == piece);
+        }
+
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), content in 0usize..10_000) {
+            let _ = decode(&bytes, content, &mut Vec::new());
+            let _ = decode(&[&[0x28, 0xb5, 0x2f, 0xfd], &bytes[..]].concat(), content, &mut Vec::new());
+        }
+    }
+}
