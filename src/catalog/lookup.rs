@@ -64,6 +64,19 @@ pub(super) fn each_name(
 }
 
 impl Catalog {
+    /// The visible ordinals of a directory of a set with everything below it; empty when the set has no such directory.
+    pub fn subtree(&self, set: SetId, path: &[u8]) -> Result<Vec<Range<u64>>> {
+        let connection = self.pool.get()?;
+        let visible = visible(&connection, set)?;
+        let Some(directory) = directories::by_path(&connection, path)? else { return Ok(Vec::new()) };
+        let spans = directories::spans(&connection, set, directory)?;
+        let below = spans.iter().map(|span| span.first..span.first + span.subtree);
+        Ok(below
+            .flat_map(|range| visible.iter().map(move |v| overlap(v, &range)).collect::<Vec<_>>())
+            .filter(|range| !range.is_empty())
+            .collect())
+    }
+
     /// The committed member of a set with this stored path (no leading `/`): its ordinal and itself.
     pub fn lookup(&self, set: SetId, path: &[u8]) -> Result<Option<(u64, Member)>> {
         let connection = self.pool.get()?;

@@ -39,7 +39,7 @@ pub use ids::{DirectoryId, SetId, VolumeId};
 pub use load::{IndexLocation, Loaded};
 pub use members::{MemberRows, PathResolver};
 pub use open::Catalog;
-pub use parts::{NewPart, Part};
+pub use parts::{NewPart, Part, PartEnd};
 pub use recover::Recovered;
 pub use sets::{BackupSet, NewSet, SetState};
 pub use volumes::{NewVolume, Volume, VolumeStatus};

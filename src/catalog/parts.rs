@@ -54,6 +54,25 @@ const SELECT: &str =
     "SELECT set_id, number, volume_id, first_ordinal, members, bytes, directories, index_file, index_block
   FROM part WHERE loading = 0 AND set_id IN (SELECT id FROM backup_set WHERE state <> 3) AND";
 
+/// Where a part's index stands, and the volume behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartEnd {
+    /// Tape file of the index.
+    pub index_file: u64,
+    /// Its first logical block.
+    pub index_block: u64,
+    /// Its length in bytes.
+    pub index_bytes: u64,
+    /// Logical block behind the filemark.
+    pub end_block: u64,
+    /// Number of the tape file that begins there.
+    pub end_file: u64,
+    /// MAM volume change reference, where the drive has it.
+    pub change_reference: Option<u32>,
+    /// Nanoseconds since the epoch.
+    pub written: i64,
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Part> {
     Ok(Part {
         set: row.get(0)?,
@@ -92,6 +111,35 @@ impl Catalog {
             Ok(c.execute(
                 "UPDATE part SET index_file = ?3, index_block = ?4 WHERE set_id = ?1 AND number = ?2",
                 params![set, number, Int(index_file), Int(index_block)],
+            )?)
+        })?;
+        match changed {
+            0 => Err(CatalogError::NotFound { what: "part", name: format!("{number} of set {set}") }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes a part: its index stands on tape, and the volume ends behind it. One transaction, on the disk when this
+    /// returns.
+    pub fn close_part(&self, set: SetId, number: u32, end: &PartEnd) -> Result<()> {
+        let changed = self.durably(|c| {
+            c.execute(
+                "UPDATE volume SET end_block = ?3, end_file = ?4, change_reference = ?5, used = used + ?6,
+                   last_written = ?7, status = CASE status WHEN 0 THEN 1 ELSE status END
+                 WHERE id = (SELECT volume_id FROM part WHERE set_id = ?1 AND number = ?2)",
+                params![
+                    set,
+                    number,
+                    Int(end.end_block),
+                    Int(end.end_file),
+                    end.change_reference,
+                    Int(end.index_bytes),
+                    end.written
+                ],
+            )?;
+            Ok(c.execute(
+                "UPDATE part SET index_file = ?3, index_block = ?4 WHERE set_id = ?1 AND number = ?2",
+                params![set, number, Int(end.index_file), Int(end.index_block)],
             )?)
         })?;
         match changed {

@@ -151,6 +151,17 @@ impl Catalog {
         Ok(statement.query_row([value], read).optional()?)
     }
 
+    /// Forgets a volume that holds no part of any set.
+    pub fn remove_volume(&self, id: VolumeId) -> Result<()> {
+        self.durably(|c| {
+            c.execute(
+                "DELETE FROM volume WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM part WHERE volume_id = ?1)",
+                [id],
+            )?;
+            Ok(())
+        })
+    }
+
     /// The volume with this id.
     pub fn volume(&self, id: VolumeId) -> Result<Volume> {
         let missing = || CatalogError::NotFound { what: "volume", name: id.to_string() };
