@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod density;
 pub mod element;
 pub mod encryption;
+pub mod exchange;
 pub mod generation;
 pub mod inquiry;
 pub mod log;
