@@ -9,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::devices::Devices;
 use super::{DeviceChoice, EngineError, Station};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SetState};
 
 /// Where an appliance keeps its state and which devices a command uses.
 #[derive(Debug, Clone)]
@@ -79,7 +79,9 @@ impl Appliance {
             Errno::EWOULDBLOCK => EngineError::Busy { path: self.settings.state.clone() },
             other => error(other.into()),
         })?);
-        self.catalog.recover()?;
+        for left in self.catalog.recover()? {
+            self.catalog.finish_set(left.set, SetState::Interrupted, super::now())?;
+        }
         Ok(())
     }
 

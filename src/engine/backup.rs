@@ -13,8 +13,8 @@ use crate::catalog::{
 };
 use crate::drive::Drive;
 use crate::format::age::Recipient;
+use crate::format::v1::FrameTable;
 use crate::format::v1::index::PartState;
-use crate::format::v1::volume::new_uuid;
 use crate::pipeline::{
     self, ArchiveWritten, Ending, Index, IndexRow, PartStart, Phase, PipelineError, Progress, Reporting,
     StoreOptions, Volumes,
@@ -139,7 +139,7 @@ impl Appliance {
         let (volume, remaining) = allocator.next(drive, progress)?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let source = FileTree::start(&selection, cores)?;
-        let set_uuid = new_uuid();
+        let set_uuid = super::new_uuid();
         let set = self.catalog().begin_set(&NewSet {
             uuid: set_uuid.clone(),
             job: request.job.clone(),
@@ -172,9 +172,9 @@ impl Appliance {
         let start = PartStart { number: 1, first_archive: 1, remaining };
         let writer = self.catalog().writer(set, 0)?;
         let shared = Mutex::new(Current { volume, last_archive: 0 });
-        let mut index = CatalogIndex { writer, set, shared: &shared };
+        let mut index = CatalogIndex { writer, set, pieces: Vec::new(), shared: &shared };
         let mut parts =
-            Parts { allocator, set, part: 1, labels: Vec::new(), shared: &shared, progress, next_ordinal: 0 };
+            Parts { allocator, set, part: 1, labels: Vec::new(), shared: &shared, progress };
         let started = Instant::now();
         progress.phase(Phase::Transferring);
         let stored = pipeline::store(drive, &source, start, &options, &mut parts, &mut index, &reporting);
@@ -247,6 +247,8 @@ fn lock(shared: &Mutex<Current>) -> MutexGuard<'_, Current> {
 struct CatalogIndex<'a> {
     writer: MemberWriter,
     set: SetId,
+    /// Pieces in the open archive of a member that ends on a later volume.
+    pieces: Vec<Fragment>,
     shared: &'a Mutex<Current>,
 }
 
@@ -261,14 +263,14 @@ impl Index<EngineError> for CatalogIndex<'_> {
                     member.sha256 = sha256.recv().map_err(|_| PipelineError::Stopped)?;
                     self.writer.push(&member)?;
                 }
-                IndexRow::Piece(piece) => self.writer.fragment(Fragment {
+                IndexRow::Piece(piece) => self.pieces.push(Fragment {
                     set: self.set,
                     ordinal: self.writer.next_ordinal(),
                     archive: piece.archive,
                     stream_offset: piece.stream_offset,
                     data_offset: piece.data_offset,
                     data_length: piece.data_length,
-                })?,
+                }),
             }
         }
         Ok(())
@@ -284,19 +286,21 @@ impl Index<EngineError> for CatalogIndex<'_> {
             stream_bytes: written.stream_bytes,
             stored_bytes: written.stored_bytes,
             header_bytes: u64::from(written.header_bytes),
-            frames: written.frames.unwrap_or_default(),
+            frames: written.frames.iter().flat_map(FrameTable::frames).copied().collect(),
         };
         let mut current = lock(self.shared);
         current.volume.used += archive.stored_bytes;
         current.last_archive = written.archive;
         self.writer.commit(Checkpoint {
             archive: &archive,
+            fragments: &self.pieces,
             end_block: written.end_block.0,
             end_file: written.end_file.0,
             change_reference: written.change_reference,
             used: current.volume.used,
             written: super::now(),
         })?;
+        self.pieces.clear();
         Ok(())
     }
 }
@@ -326,7 +330,9 @@ impl Volumes<EngineError> for Parts<'_> {
             Ending::Interrupted => PartState::Interrupted,
         };
         let label = lock(self.shared).volume.label.clone();
-        index_file::write(&self.allocator.catalog, drive, self.set, self.part, state)?;
+        let part = self.allocator.catalog.parts_of(self.set)?.into_iter().find(|part| part.number == self.part);
+        let part = part.ok_or(PipelineError::Stopped)?;
+        index_file::write(&self.allocator.catalog, drive, &part, state)?;
         self.labels.push(label);
         Ok(())
     }

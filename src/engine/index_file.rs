@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use super::EngineError;
-use crate::catalog::{Catalog, Part, PartEnd, SetId};
-use crate::drive::Drive;
-use crate::format::age::{EncryptWriter, Recipient};
-use crate::format::v1::index::PartState;
+use crate::catalog::{Catalog, Part, PartEnd};
+use crate::drive::{Drive, DriveError};
+use crate::format::age::{self, Encryptor, Recipient};
+use crate::format::v1::index::{ArchiveDescription, PartState, SetDescription};
 use crate::format::v1::index_file;
 
 /// Writes the index of `part` at the drive's position, which is the end of its last archive file, and makes the
@@ -17,14 +17,13 @@ use crate::format::v1::index_file;
 pub(super) fn write(
     catalog: &Catalog,
     drive: &mut Drive,
-    set: SetId,
     part: &Part,
     state: PartState,
 ) -> Result<(), EngineError> {
     let volume = catalog.volume(part.volume)?;
     let name = volume.label.clone();
     let index_error = |source| EngineError::Index { volume: name.clone(), source };
-    let description = catalog.describe_part(set, part.number, state)?;
+    let description = describe(catalog, part, state)?;
     let json = description.to_json().map_err(index_error)?;
     let recipients = description
         .recipients
@@ -34,30 +33,72 @@ pub(super) fn write(
         .map_err(|source| EngineError::Key { what: format!("recipients of set {}", description.set), source })?;
     let at = drive.position()?;
     let mut records = RecordWriter { drive, record: Vec::new(), size: volume.record_size as usize, failure: None };
-    let length = catalog.index_length(set, part.number)?;
+    let length = catalog.index_length(part)?;
+    let mut refused = None;
     let written = write_tar(&mut records, &json, length, &recipients, |out| {
-        catalog.write_index(set, part.number, out).map_err(io::Error::other)
+        catalog.write_index(part, out).map(|_| ()).map_err(|error| {
+            refused = Some(error);
+            io::Error::other("the catalog failed")
+        })
     });
     let RecordWriter { drive, failure, .. } = records;
     if let Some(failure) = failure {
         return Err(failure.into());
     }
+    if let Some(refused) = refused {
+        return Err(refused.into());
+    }
     written.map_err(|source| EngineError::Index { volume: name.clone(), source: source.into() })?;
     drive.write_filemarks(1, false)?;
     let end = drive.position()?;
-    catalog.finish_part(
-        set,
-        part.number,
-        &PartEnd {
-            index_file: volume.end_file,
-            index_block: at.block.0,
-            end_block: end.block.0,
-            end_file: volume.end_file + 1,
-            change_reference: drive.volume_change_reference()?,
-            index_bytes: length,
-        },
-    )?;
-    Ok(())
+    let end = PartEnd {
+        index_file: volume.end_file,
+        index_block: at.block.0,
+        index_bytes: length,
+        end_block: end.block.0,
+        end_file: volume.end_file + 1,
+        change_reference: drive.volume_change_reference()?,
+        written: super::now(),
+    };
+    Ok(catalog.close_part(part.set, part.number, &end)?)
+}
+
+/// `set.json` of a part as the catalog has it now.
+pub(super) fn describe(catalog: &Catalog, part: &Part, state: PartState) -> Result<SetDescription, EngineError> {
+    let set = catalog.set(part.set)?;
+    let volume = catalog.volume(part.volume)?;
+    let before = catalog.parts_of(part.set)?.into_iter().rev().find(|other| other.number < part.number);
+    let previous = before.map(|before| catalog.volume(before.volume)).transpose()?.map(|volume| volume.uuid);
+    let archives = catalog.archives_of(part.set)?.into_iter().filter(|archive| archive.part == part.number);
+    Ok(SetDescription {
+        format: SetDescription::FORMAT.to_owned(),
+        version: 1,
+        set: set.uuid,
+        part: part.number,
+        last: state != PartState::Continued,
+        state,
+        started: super::rfc3339(set.started),
+        written: super::rfc3339(super::now()),
+        first_ordinal: part.first_ordinal,
+        members: part.members,
+        bytes: part.bytes,
+        record_size: volume.record_size,
+        compression: set.compression,
+        recipients: set.recipients,
+        volume: volume.uuid,
+        previous,
+        archives: archives
+            .map(|archive| ArchiveDescription {
+                archive: archive.number,
+                file: archive.file,
+                block: archive.block,
+                records: archive.records,
+                stream_bytes: archive.stream_bytes,
+                stored_bytes: archive.stored_bytes,
+                header_bytes: archive.header_bytes,
+            })
+            .collect(),
+    })
 }
 
 /// The tar archive of chapter 7 around `members.bin`.
@@ -68,25 +109,63 @@ fn write_tar(
     recipients: &[Recipient],
     members: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
+    let seconds = super::now() / 1_000_000_000;
     let mut head = Vec::new();
+    let mut end = Vec::new();
     if recipients.is_empty() {
-        index_file::encode_start(json, false, length, &mut head);
+        index_file::encode_start(json, length, false, seconds, &mut head);
         out.write_all(&head)?;
         members(out)?;
-        index_file::encode_end(length, &mut head);
+        index_file::encode_end(length, &mut end);
     } else {
-        let (header, writer) = EncryptWriter::start(recipients).map_err(io::Error::other)?;
-        let sealed = writer.sealed_length(header.len(), length);
-        index_file::encode_start(json, true, sealed, &mut head);
+        let (header, encryptor) = Encryptor::new(recipients).map_err(io::Error::other)?;
+        let sealed = header.len() as u64 + age::sealed_length(length);
+        index_file::encode_start(json, sealed, true, seconds, &mut head);
         out.write_all(&head)?;
         out.write_all(&header)?;
-        let mut writer = writer.over(&mut *out);
-        members(&mut writer)?;
-        writer.finish()?;
-        index_file::encode_end(sealed, &mut head);
+        let mut sealing = Sealing { encryptor, chunk: Vec::with_capacity(age::SEALED_CHUNK), out };
+        members(&mut sealing)?;
+        sealing.end()?;
+        index_file::encode_end(sealed, &mut end);
     }
-    out.write_all(&head)?;
+    out.write_all(&end)?;
     out.end()
+}
+
+/// Encrypts what is written, chunk by chunk.
+struct Sealing<'a, 'b> {
+    encryptor: Encryptor,
+    chunk: Vec<u8>,
+    out: &'a mut RecordWriter<'b>,
+}
+
+impl Sealing<'_, '_> {
+    fn seal(&mut self, last: bool) -> io::Result<()> {
+        self.encryptor.encrypt_chunk(&mut self.chunk, last).map_err(io::Error::other)?;
+        self.out.write_all(&self.chunk)?;
+        self.chunk.clear();
+        Ok(())
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        self.seal(true)
+    }
+}
+
+impl Write for Sealing<'_, '_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        // A chunk is sealed only when more follows: the last one is marked as such.
+        if self.chunk.len() == age::CHUNK && !data.is_empty() {
+            self.seal(false)?;
+        }
+        let take = data.len().min(age::CHUNK - self.chunk.len());
+        self.chunk.extend_from_slice(&data[..take]);
+        Ok(take)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Cuts what is written into records.
@@ -94,7 +173,7 @@ struct RecordWriter<'a> {
     drive: &'a mut Drive,
     record: Vec<u8>,
     size: usize,
-    failure: Option<crate::drive::DriveError>,
+    failure: Option<DriveError>,
 }
 
 impl RecordWriter<'_> {

@@ -5,7 +5,7 @@ use super::station::Loader;
 use super::{Appliance, EngineError};
 use crate::catalog::{Catalog, NewVolume, Volume, VolumeId};
 use crate::drive::Drive;
-use crate::format::v1::volume::{Found, VolumeFile};
+use crate::format::v1::volume::{self, Found, VolumeFile};
 
 /// What to label.
 #[derive(Debug, Clone, Default)]
@@ -87,9 +87,14 @@ pub(super) fn label(
     let identity = fence::identity(drive)?;
     let old = check_overwrite(catalog, &identity, &label, barcode.as_deref(), request)?;
     let capacity = drive.capacity()?;
-    let file = VolumeFile::new(&label, barcode.as_deref(), request.pool.as_deref(), record_size);
-    let record =
-        file.encode().map_err(|source| EngineError::Format { what: format!("the volume file of {label}"), source })?;
+    let created = super::now();
+    let file = VolumeFile {
+        barcode: barcode.clone(),
+        pool: request.pool.clone(),
+        ..VolumeFile::new(super::new_uuid(), label.clone(), record_size, super::rfc3339(created))
+    };
+    let record = volume::encode(&file)
+        .map_err(|source| EngineError::Format { what: format!("the volume file of {label}"), source })?;
     // From here on the cartridge's old content is gone, so the catalog forgets it first.
     if let Some(old) = old {
         forget_volume(catalog, old)?;
@@ -109,7 +114,7 @@ pub(super) fn label(
         end_block: end.block.0,
         end_file: 1,
         change_reference: drive.volume_change_reference()?,
-        created: super::now(),
+        created,
     })?;
     Ok(LabelReport {
         label,

@@ -8,6 +8,7 @@ mod error;
 mod fence;
 mod index_file;
 mod label;
+mod restore;
 mod station;
 
 pub use appliance::{Appliance, Settings};
@@ -15,9 +16,31 @@ pub use backup::{BackupReport, BackupRequest, Compression};
 pub use devices::DeviceChoice;
 pub use error::EngineError;
 pub use label::{LabelRequest, LabelReport};
-pub use station::Station;
+pub use restore::{Fault, PlannedVolume, RestorePlan, RestoreReport, RestoreRequest};
+pub use station::{Loader, Station};
 
 /// Nanoseconds since the epoch, now.
 fn now() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// A time in nanoseconds since the epoch as RFC 3339, UTC, whole seconds.
+fn rfc3339(nanos: i64) -> String {
+    jiff::Timestamp::from_second(nanos.div_euclid(1_000_000_000)).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// A new identity: RFC 9562 version 4, lower case.
+fn new_uuid() -> String {
+    use ring::rand::{SecureRandom, SystemRandom};
+    let mut bytes = [0; 16];
+    // The system's generator does not fail once it is seeded; an identity made of time is unique all the same.
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        bytes[..8].copy_from_slice(&now().to_be_bytes());
+        bytes[8..12].copy_from_slice(&std::process::id().to_be_bytes());
+    }
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex.concat();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -2,18 +2,22 @@
 
 mod buffer;
 mod hasher;
+mod prefetch;
 mod progress;
 mod sequencer;
 mod store;
 mod stream;
+mod unpack;
 mod writer;
 
 use crate::drive::{BlockAddress, Drive, DriveError, FileNumber};
 use crate::format::age::Recipient;
 use crate::format::v1::{FrameTable, Member};
 
+pub use prefetch::Prefetch;
 pub use progress::{Phase, Progress, Snapshot};
 pub use store::{Reporting, store};
+pub use unpack::{Small, SmallBatch, Unpacked, Unpackers};
 
 /// How a set is stored.
 #[derive(Debug, Clone)]

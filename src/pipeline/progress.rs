@@ -33,6 +33,7 @@ pub struct Progress {
     tape_bytes: AtomicU64,
     total_files: AtomicU64,
     total_bytes: AtomicU64,
+    buffer_percent: AtomicU8,
     current: Mutex<(Vec<u8>, String)>,
 }
 
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub total_files: u64,
     /// Bytes of content in all, 0 when not known.
     pub total_bytes: u64,
+    /// How full the buffer before the drive is, in percent.
+    pub buffer_percent: u8,
     /// Path in work.
     pub current: String,
     /// Volume in work.
@@ -78,6 +81,11 @@ impl Progress {
     pub fn total(&self, files: u64, bytes: u64) {
         self.total_files.store(files, Relaxed);
         self.total_bytes.store(bytes, Relaxed);
+    }
+
+    /// Says how many of the records that the buffer holds are waiting.
+    pub fn buffer(&self, waiting: usize, capacity: usize) {
+        self.buffer_percent.store((waiting * 100 / capacity.max(1)).min(100) as u8, Relaxed);
     }
 
     /// Names the path in work; skipped when somebody is looking just now.
@@ -111,6 +119,7 @@ impl Progress {
             tape_bytes: self.tape_bytes.load(Relaxed),
             total_files: self.total_files.load(Relaxed),
             total_bytes: self.total_bytes.load(Relaxed),
+            buffer_percent: self.buffer_percent.load(Relaxed),
             current: String::from_utf8_lossy(&current.0).escape_debug().to_string(),
             volume: current.1.clone(),
         }

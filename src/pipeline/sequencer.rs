@@ -107,7 +107,7 @@ impl<'a> Sequencer<'a> {
                         self.segment(&segment)?;
                         source.recycle(segment.bytes);
                     }
-                    Part::Begin(entry) => self.stream_file(*entry, &mut parts, source)?,
+                    Part::Begin(entry) => self.stream_file(*entry, &mut parts)?,
                     Part::Linked { entry, identity, names } => {
                         self.linked(*entry, identity, names, &mut parts, source)?;
                     }
@@ -194,7 +194,7 @@ impl<'a> Sequencer<'a> {
             if names > 1 {
                 self.links.insert(identity, (entry.path.clone(), names - 1));
             }
-            return self.stream_file(entry, parts, source);
+            return self.stream_file(entry, parts);
         };
         entry.kind = Kind::HardLink;
         entry.link.clone_from(first);
@@ -206,7 +206,7 @@ impl<'a> Sequencer<'a> {
         if *left == 0 {
             self.links.remove(&identity); // every name was met: memory stays flat
         }
-        for part in parts.by_ref() {
+        for part in &mut *parts {
             match part {
                 Part::Chunk(Chunk::Data(data)) => source.recycle(data),
                 Part::End(_) => break,
@@ -226,7 +226,6 @@ impl<'a> Sequencer<'a> {
         &mut self,
         entry: Entry,
         parts: &mut dyn Iterator<Item = Part>,
-        source: &FileTree,
     ) -> Result<(), StreamError> {
         let name = last_component(&entry.path).to_vec();
         let mut header = Vec::new();
@@ -252,7 +251,7 @@ impl<'a> Sequencer<'a> {
         };
         self.write(&header)?;
         let mut notes = Notes::default();
-        for part in parts.by_ref() {
+        for part in &mut *parts {
             match part {
                 Part::Chunk(Chunk::Data(data)) => {
                     self.file_data(&mut file, &data)?;

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded, unbounded};
 
 use super::buffer::Buffer;
 use super::sequencer::{Sequencer, Shared, ToIndex};
-use super::stream::{Mark, StreamError, Tail, TarStream, compress, run_tail};
+use super::stream::{StreamError, Tail, TarStream, compress, run_tail};
 use super::writer::{CloseOnDrop, Flushed, Writer};
 use super::{Index, PartStart, PipelineError, Progress, StoreOptions, Stored, Volumes, hasher};
 use crate::drive::Drive;
@@ -81,9 +81,8 @@ pub fn store<E: From<PipelineError> + Send>(
         };
         scope.spawn(|| {
             let _close = CloseOnDrop(&buffer);
-            match writer.run() {
-                Err(error) => failure.keep(error),
-                Ok(()) => {}
+            if let Err(error) = writer.run() {
+                failure.keep(error);
             }
         });
         let tail = Tail::new(&buffer, options.record_size, &options.recipients, &stored_bytes);

@@ -42,6 +42,8 @@ impl<E: From<PipelineError>> Writer<'_, E> {
                     let written = self.drive.write_with_room(&mut record);
                     self.note(written, archive)?;
                     self.progress.moved(length);
+                    let (waiting, capacity) = self.buffer.level();
+                    self.progress.buffer(waiting, capacity);
                     self.buffer.recycle(record);
                 }
                 Some(Item::Mark(Mark::Archive(end))) => {

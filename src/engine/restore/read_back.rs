@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::streamed::{Streamed, read_exactly};
 use super::{SharedReport, chain};
-use crate::catalog::{Archive, Catalog, Fragment, Part, PathResolver, SetId, Volume};
+use crate::catalog::{Archive, Catalog, Fragment, Part, SetId, Volume};
 use crate::drive::Drive;
 use crate::engine::station::{Loader, Station};
 use crate::engine::{EngineError, fence};
@@ -131,7 +131,7 @@ impl<'a> ReadBack<'a> {
             for range in selection {
                 for row in self.catalog.members(self.set, range.clone())? {
                     let (ordinal, directory, member) = row?;
-                    let path = path_of(&mut resolver, directory, &member)?;
+                    let path = resolver.path_of_member(directory, &member)?;
                     let goes_on = batch.last().is_none_or(|last: &Wanted| last.member.archive == member.archive);
                     if !goes_on || batch.len() >= LOOK_AHEAD {
                         self.read(&mut batch, &mut sink, &unpackers)?;
@@ -186,7 +186,7 @@ impl<'a> ReadBack<'a> {
             header_bytes: u32::try_from(archive.header_bytes).unwrap_or(u32::MAX),
             stream_bytes: archive.stream_bytes,
             stored_bytes: archive.stored_bytes,
-            frames: (!archive.frames.frames().is_empty()).then(|| Arc::new(archive.frames.clone())),
+            frames: (!archive.frames.is_empty()).then(|| Arc::new(archive.frames.iter().collect())),
         };
         Ok((layout, part))
     }
@@ -262,50 +262,55 @@ impl<'a> ReadBack<'a> {
             rest = after;
             let run_end = run.last().map_or(end, |last| end_of(&last.member));
             allow(tape, layout, run_end);
-            let mut reader = match self.open(number, layout, tape) {
-                Ok(mut reader) => {
-                    reader.seek(first.member.offset);
-                    Some(TarReader::at(reader, first.member.offset))
-                }
-                Err(error) => {
-                    for wanted in run {
-                        sink.report.fault(&wanted.path, chain(&error));
-                    }
-                    None
-                }
-            };
-            for (index, wanted) in run.iter().enumerate() {
-                let Some(open) = &mut reader else { break };
-                if self.cancel.load(Ordering::Relaxed) {
-                    rest = &[];
-                    break;
-                }
-                self.progress.current(&wanted.path);
-                match self.member(open, wanted, sink, &mut small) {
-                    Ok(()) => {}
-                    Err(error) => {
-                        sink.report.fault(&wanted.path, chain(&error));
-                        // Go on behind what cannot be read.
-                        drop(reader.take());
-                        if let Some(next) = run.get(index + 1)
-                            && let Ok(mut again) = self.open(number, layout, tape)
-                        {
-                            again.seek(next.member.offset);
-                            reader = Some(TarReader::at(again, next.member.offset));
-                        } else {
-                            for lost in &run[index + 1..] {
-                                sink.report.fault(&lost.path, chain(&error));
-                            }
-                        }
-                    }
-                }
-                if small.bytes.len() >= BATCH_BYTES || small.files.len() >= BATCH_FILES {
-                    small = unpackers.send(small);
-                }
+            self.run_through(number, layout, run, tape, sink, &mut small, unpackers);
+            if self.cancel.load(Ordering::Relaxed) {
+                break;
             }
         }
         unpackers.send(small);
         Ok(())
+    }
+
+    /// Reads members that stand close together; goes on behind those that cannot be read.
+    #[allow(clippy::too_many_arguments)]
+    fn run_through(
+        &mut self,
+        number: u32,
+        layout: &ArchiveLayout,
+        mut run: &[Wanted],
+        tape: &mut Prefetch,
+        sink: &mut Sink,
+        small: &mut SmallBatch,
+        unpackers: &Unpackers,
+    ) {
+        while let Some(first) = run.first() {
+            let mut reader = match self.open(number, layout, tape) {
+                Ok(mut reader) => {
+                    reader.seek(first.member.offset);
+                    TarReader::at(reader, first.member.offset)
+                }
+                Err(error) => {
+                    for lost in run {
+                        sink.report.fault(&lost.path, chain(&error));
+                    }
+                    return;
+                }
+            };
+            while let Some((wanted, rest)) = run.split_first() {
+                if self.cancel.load(Ordering::Relaxed) {
+                    return;
+                }
+                self.progress.current(&wanted.path);
+                run = rest;
+                if let Err(error) = self.member(&mut reader, wanted, sink, small) {
+                    sink.report.fault(&wanted.path, chain(&error));
+                    break; // opened again behind it
+                }
+                if small.bytes.len() >= BATCH_BYTES || small.files.len() >= BATCH_FILES {
+                    *small = unpackers.send(std::mem::take(small));
+                }
+            }
+        }
     }
 
     /// Reads one member that is whole in this archive.
@@ -524,22 +529,4 @@ fn allow(tape: &mut Prefetch, layout: &ArchiveLayout, stream_end: u64) {
     let end = start.block + (start.skip as u64 + tail) / u64::from(layout.record_size.max(1)) + 1;
     let archive_end = layout.start_block + layout.stored_bytes.div_ceil(u64::from(layout.record_size.max(1)));
     tape.allow(end.min(archive_end));
-}
-
-fn path_of(
-    resolver: &mut PathResolver,
-    directory: crate::catalog::DirectoryId,
-    member: &Member,
-) -> Result<Vec<u8>, EngineError> {
-    let directory = resolver.path(directory)?;
-    // A directory's own row belongs to itself.
-    if member.kind == Kind::Directory {
-        return Ok(directory.to_vec());
-    }
-    let mut path = directory.to_vec();
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(&member.name);
-    Ok(path)
 }

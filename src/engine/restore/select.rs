@@ -93,20 +93,21 @@ fn select(catalog: &Catalog, set: &BackupSet, patterns: &[String]) -> Result<Vec
         let is_wild = pattern.bytes().any(|byte| matches!(byte, b'*' | b'?' | b'['));
         if pattern.starts_with('/') && !is_wild {
             let path = pattern.trim_matches('/').as_bytes();
-            if let Some(subtree) = catalog.subtree(set.id, path)? {
-                ranges.push(subtree);
+            let subtree = catalog.subtree(set.id, path)?;
+            if !subtree.is_empty() {
+                ranges.extend(subtree);
             } else if let Some((ordinal, _)) = catalog.lookup(set.id, path)? {
                 ranges.push(ordinal..ordinal + 1);
             }
         } else {
-            let query = FindQuery::in_set(pattern, set.id);
+            let query =
+                FindQuery { sets: vec![set.id], limit: u64::MAX, ..FindQuery::new(pattern.as_bytes()) };
             for found in catalog.find(&query)?.rows {
+                ranges.push(found.ordinal..found.ordinal + 1);
                 // A directory that matches is wanted with what it holds.
-                let subtree = match found.member.kind {
-                    Kind::Directory => catalog.subtree(set.id, &found.path)?,
-                    _ => None,
-                };
-                ranges.push(subtree.unwrap_or(found.ordinal..found.ordinal + 1));
+                if found.member.kind == Kind::Directory {
+                    ranges.extend(catalog.subtree(set.id, &found.path)?);
+                }
             }
         }
         if ranges.len() == before {

@@ -7,8 +7,8 @@ use crossbeam_channel::{Sender, bounded};
 use sha2::{Digest, Sha256};
 
 use super::{SharedReport, chain};
-use crate::format::v1::tar_reader::TarReader;
-use crate::format::v1::window::Skip;
+use crate::format::v1::tar_reader::{Skip, TarReader};
+
 use crate::format::v1::{Entry, Extent, FormatError, Member};
 use crate::pipeline::{Progress, Unpacked};
 use crate::sources::extract::{Begun, Extractor, FileSink, Outcome};

@@ -22,6 +22,16 @@ pub struct FrameTable {
     end: (u64, u64),
 }
 
+impl FromIterator<(u32, u32)> for FrameTable {
+    fn from_iter<T: IntoIterator<Item = (u32, u32)>>(frames: T) -> Self {
+        let mut table = FrameTable::default();
+        for (stored, content) in frames {
+            table.push(stored, content);
+        }
+        table
+    }
+}
+
 impl FrameTable {
     /// Adds a piece: `stored` bytes that hold `content` bytes of the tar stream.
     pub fn push(&mut self, stored: u32, content: u32) {
