@@ -18,6 +18,8 @@ pub mod opcodes_report;
 pub mod position;
 pub mod rao;
 pub mod reservation;
+#[cfg(test)]
+pub(crate) mod script;
 pub mod sense;
 pub mod tape;
 pub mod tape_alert;
