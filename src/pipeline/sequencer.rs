@@ -194,7 +194,10 @@ impl<'a> Sequencer<'a> {
             if names > 1 {
                 self.links.insert(identity, (entry.path.clone(), names - 1));
             }
-            return self.stream_file(entry, parts);
+            if entry.kind == Kind::Regular {
+                return self.stream_file(entry, parts);
+            }
+            return self.single(&entry, parts, source);
         };
         entry.kind = Kind::HardLink;
         entry.link.clone_from(first);
@@ -206,6 +209,16 @@ impl<'a> Sequencer<'a> {
         if *left == 0 {
             self.links.remove(&identity); // every name was met: memory stays flat
         }
+        self.single(&entry, parts, source)
+    }
+
+    /// Stores an entry without data; what was read for it is dropped.
+    fn single(
+        &mut self,
+        entry: &Entry,
+        parts: &mut dyn Iterator<Item = Part>,
+        source: &FileTree,
+    ) -> Result<(), StreamError> {
         for part in &mut *parts {
             match part {
                 Part::Chunk(Chunk::Data(data)) => source.recycle(data),
@@ -215,9 +228,9 @@ impl<'a> Sequencer<'a> {
             }
         }
         let mut bytes = Vec::new();
-        encode_entry(&entry, &mut bytes);
+        encode_entry(entry, &mut bytes);
         let name = last_component(&entry.path).to_vec();
-        let member = crate::sources::member_of(&entry, name, [0; 32], Notes::default());
+        let member = crate::sources::member_of(entry, name, [0; 32], Notes::default());
         let end = bytes.len();
         self.segment(&Segment { bytes, rows: vec![Row::Member { member, start: 0, end }] })
     }

@@ -166,6 +166,11 @@ impl Reader<'_> {
         if let Err(errno) = self.attributes.of_unopened(directory, name, &mut entry) {
             self.failed(directory, name, ProblemKind::Attributes, errno)?;
         }
+        if kind == Kind::Symlink && status.st_nlink > 1 {
+            self.flush()?;
+            self.output.send(linked(entry, &status)).ok()?;
+            return self.output.send(Part::End(Notes::default())).ok();
+        }
         self.push(&entry, name.to_bytes().to_vec(), [0; 32], Notes::default());
         Some(())
     }
@@ -281,15 +286,8 @@ impl Reader<'_> {
         let extents =
             entry.sparse.clone().unwrap_or_else(|| vec![Extent { offset: 0, length: entry.size }]);
         let (size, mtime) = (entry.size, entry.mtime);
-        let entry = Box::new(entry);
-        let identity = (status.st_dev, status.st_ino);
-        self.output
-            .send(if status.st_nlink > 1 {
-                Part::Linked { entry, identity, names: status.st_nlink as u64 }
-            } else {
-                Part::Begin(entry)
-            })
-            .ok()?;
+        let begin = if status.st_nlink > 1 { linked(entry, status) } else { Part::Begin(Box::new(entry)) };
+        self.output.send(begin).ok()?;
         let mut failure = None;
         let mut position = 0;
         for extent in extents {
@@ -333,6 +331,12 @@ impl Reader<'_> {
     fn hole(&mut self, length: u64) -> Option<()> {
         if length == 0 { Some(()) } else { self.output.send(Part::Chunk(Chunk::Hole(length))).ok() }
     }
+}
+
+/// An object with several names.
+fn linked(entry: Entry, status: &Stat) -> Part {
+    let identity = (status.st_dev, status.st_ino);
+    Part::Linked { entry: Box::new(entry), identity, names: status.st_nlink as u64 }
 }
 
 enum ReadFailure {
