@@ -7,6 +7,8 @@ pub mod error;
 pub mod frame_table;
 pub mod index_file;
 pub mod member;
+#[cfg(test)]
+mod note_tests;
 mod pax;
 pub mod sparse;
 mod tar_fields;
