@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod archive_layout;
+pub mod archive_stream;
 pub mod entry;
 pub mod error;
 pub mod frame_table;

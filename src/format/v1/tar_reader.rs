@@ -100,6 +100,7 @@ impl<R: Skip> TarReader<R> {
     /// # Errors
     /// A [`FormatError`]; after one the reader should not be used, save after `Checksum`, when `next` goes on with the
     /// following block.
+    #[allow(clippy::should_implement_trait)] // an iterator could not lend the data between two members
     pub fn next(&mut self) -> Result<Option<Item>, FormatError> {
         self.skip_data()?;
         if self.ended {
