@@ -1,7 +1,10 @@
 //! An archive file read from its first byte to its last without an index: what is needed when that is lost.
 
 use std::io::{self, BufReader, Cursor, Read};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::frame_scan::FrameScanner;
+use super::frame_table::FrameTable;
 use crate::format::age::{DecryptReader, Identity};
 
 const AGE: &[u8] = b"age-encryption.org/v1\n";
@@ -11,14 +14,14 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 pub struct ArchiveStream<'a> {
     inner: Box<dyn Read + 'a>,
     header_bytes: u32,
-    compressed: bool,
+    scanner: Option<Arc<Mutex<FrameScanner>>>,
 }
 
 impl std::fmt::Debug for ArchiveStream<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ArchiveStream")
             .field("header_bytes", &self.header_bytes)
-            .field("compressed", &self.compressed)
+            .field("compressed", &self.is_compressed())
             .finish_non_exhaustive()
     }
 }
@@ -39,12 +42,13 @@ impl<'a> ArchiveStream<'a> {
             (Box::new(stored), 0)
         };
         let (compressed, inner) = begins_with(inner, ZSTD)?;
-        let inner: Box<dyn Read + 'a> = if compressed {
-            Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(128 << 10, inner))?)
-        } else {
-            Box::new(inner)
-        };
-        Ok(ArchiveStream { inner, header_bytes, compressed })
+        if !compressed {
+            return Ok(ArchiveStream { inner: Box::new(inner), header_bytes, scanner: None });
+        }
+        let scanner = Arc::new(Mutex::new(FrameScanner::default()));
+        let seen = Seen { inner, scanner: Arc::clone(&scanner) };
+        let decoder = zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(128 << 10, seen))?;
+        Ok(ArchiveStream { inner: Box::new(decoder), header_bytes, scanner: Some(scanner) })
     }
 
     /// Bytes of the age header, the nonce not counted; 0 when the file is not encrypted.
@@ -54,13 +58,35 @@ impl<'a> ArchiveStream<'a> {
 
     /// Whether the stream is stored in zstd frames.
     pub fn is_compressed(&self) -> bool {
-        self.compressed
+        self.scanner.is_some()
+    }
+
+    /// The frames that were read so far, one row each: the archive's frame table once the stream was read to its end.
+    /// `None` when it is not compressed.
+    pub fn frames(&self) -> Option<FrameTable> {
+        let scanner = self.scanner.as_ref()?;
+        Some(scanner.lock().unwrap_or_else(PoisonError::into_inner).table().clone())
     }
 }
 
 impl Read for ArchiveStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buffer)
+    }
+}
+
+/// Shows a scanner what passes.
+struct Seen<R> {
+    inner: R,
+    scanner: Arc<Mutex<FrameScanner>>,
+}
+
+impl<R: Read> Read for Seen<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let passed = buffer.get(..count).unwrap_or_default();
+        self.scanner.lock().unwrap_or_else(PoisonError::into_inner).push(passed);
+        Ok(count)
     }
 }
 
@@ -95,6 +121,8 @@ mod tests {
                 let mut read = Vec::new();
                 archive.read_to_end(&mut read).unwrap();
                 assert!(read == stream);
+                let frames = archive.frames().map(|table| (table.stored_length(), table.content_length()));
+                assert_eq!(frames, is_compressed.then_some((packed.len() as u64, stream.len() as u64)));
                 assert!(ArchiveStream::open(file.as_slice(), &[]).is_err() == encrypted);
             }
         }

@@ -5,6 +5,7 @@ pub mod archive_layout;
 pub mod archive_stream;
 pub mod entry;
 pub mod error;
+mod frame_scan;
 pub mod frame_table;
 pub mod index_file;
 pub mod member;

@@ -403,6 +403,7 @@ fn gnu_tar_joins_split_members() {
 
 /// What is left can be more than an octal field holds. The data is a hole in the test's own file.
 #[test]
+#[ignore = "tar reads 9 GiB of zeros: half a minute"]
 fn gnu_tar_joins_a_rest_of_9_gib() {
     let length = 9 << 30;
     let member = file(b"huge", length);
