@@ -11,7 +11,7 @@ use super::hasher::Job;
 use super::stream::{Mark, StreamError, TarStream};
 use super::{Ending, IndexRow, PartStart, PipelineError, Piece, Progress, StoreOptions, Stored};
 use crate::format::v1::tar_header::{
-    END_OF_ARCHIVE, data_length, encode_entry, encode_fragment, encode_global, padding,
+    END_OF_ARCHIVE, data_length, encode_entry, encode_fragment, encode_global, padding, volume_offset,
 };
 use crate::format::v1::{Entry, Kind, Member, Notes};
 use crate::sources::{Chunk, FileTree, Part, Problem, Row, Segment};
@@ -342,12 +342,13 @@ impl<'a> Sequencer<'a> {
         let remaining = total - file.delivered;
         let mut head = Vec::new();
         let comment = self.comment();
-        encode_global(&comment, Some((&file.entry.path, remaining, file.delivered)), &mut head);
+        let offset = volume_offset(&file.entry, remaining);
+        encode_global(&comment, Some((&file.entry.path, remaining, offset)), &mut head);
         self.begin_stream()?;
         self.write(&head)?;
         file.header = 0;
         head.clear();
-        encode_fragment(&file.entry, file.fragment, remaining, file.delivered, &mut head);
+        encode_fragment(&file.entry, file.fragment, remaining, offset, &mut head);
         self.index_bytes += ROW_BYTES + 64;
         self.write(&head)
     }

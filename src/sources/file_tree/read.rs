@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::attributes::Attributes;
 use super::walk::{Directory, Item, Work, open_file};
 use crate::format::v1::tar_header::{encode_entry, padding};
+use crate::format::v1::sparse;
 use crate::format::v1::{Entry, Extent, Kind, Member, Notes, Timestamp};
 use crate::sources::{Chunk, Part, Problem, ProblemKind, Row, Segment};
 
@@ -382,6 +383,8 @@ fn data_extents(fd: &OwnedFd, size: u64) -> Option<Vec<Extent>> {
         extents.push(Extent { offset: data, length: end - data });
         at = end;
     }
+    sparse::align(&mut extents, size);
+    sparse::coalesce(&mut extents, sparse::MAX_EXTENTS);
     let dense = matches!(extents.as_slice(), [only] if only.offset == 0 && only.length == size);
     if dense { None } else { Some(extents) }
 }
