@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::strategy::Strategy;
+
 use super::*;
 use crate::scsi::attribute::{self, Format};
 use crate::scsi::script::{Answer, Script, Scripted, check};
@@ -419,4 +421,82 @@ fn cartridge_memory_logs_and_alerts() {
     script.expect(&[0x04], Answer::Good).expect(&[0x00], Answer::Good).expect(&[0x01], Answer::Good);
     drive.format_medium().unwrap();
     script.done();
+}
+
+/// Answers anything to anything, except what would make the caller wait.
+struct Noise {
+    answers: std::vec::IntoIter<(u8, u8, Vec<u8>)>,
+    sent: usize,
+}
+
+impl Transport for Noise {
+    fn execute(
+        &mut self,
+        _: &[u8],
+        data: crate::scsi::Data<'_>,
+        _: Duration,
+    ) -> Result<crate::scsi::Reply, crate::scsi::TransportError> {
+        self.sent += 1;
+        // The first answer is the INQUIRY that lets the drive be opened; after the last one the tape is at its end.
+        let (status, moved, bytes) = match self.sent {
+            1 => (0, 255, vec![1, 0, 6, 2, 31]),
+            _ => {
+                self.answers.next().unwrap_or((2, 255, vec![0x70, 0, 0x08, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 5]))
+            }
+        };
+        let length = data.len();
+        if let crate::scsi::Data::In(buffer) = data {
+            let copied = bytes.len().min(buffer.len());
+            buffer[..copied].copy_from_slice(&bytes[..copied]);
+        }
+        let status = match status % 4 {
+            0 | 1 => Status::Good,
+            2 => Status::CheckCondition,
+            _ => Status::Other(0x40),
+        };
+        let waits = crate::scsi::Sense::parse(&bytes).is_some_and(|sense| sense.becoming_ready());
+        let sense = if status == Status::CheckCondition && !waits { bytes } else { Vec::new() };
+        Ok(crate::scsi::Reply { status, sense, transferred: length.min(moved.into()) })
+    }
+
+    fn max_transfer(&self) -> usize {
+        1 << 16
+    }
+
+    fn name(&self) -> &str {
+        "noise"
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+    #[test]
+    fn no_answer_panics(
+        protected: bool,
+        answers in proptest::collection::vec(
+            (proptest::prelude::any::<u8>(), proptest::prelude::any::<u8>(), proptest::prop_oneof![
+                proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+                (0u8..16, 0u8..4, proptest::prelude::any::<[u8; 4]>(), 0u8..0x40, 0u8..8).prop_map(
+                    |(key, flags, [a, b, c, d], asc, ascq)| vec![
+                        0xf0, 0, key | flags << 6, a, b, c, d, 10, 0, 0, 0, 0, asc, ascq, 0, 0, 0, 0,
+                    ],
+                ),
+            ]),
+            0..60,
+        ),
+    ) {
+        let noise = Noise { answers: answers.into_iter(), sent: 0 };
+        if let Ok(mut drive) = Drive::open(Box::new(noise)) {
+            let _ = drive.prepare_medium(MediumOptions { block_protection: true, ..Default::default() });
+            drive.protected |= protected;
+            for block in [0, 5, u64::MAX] {
+                let _ = drive.rewind();
+                let _ = (drive.write(b"record"), drive.flush(), drive.position());
+                let _ = drive.rewind();
+                let _ = (drive.read(&mut [0; 7]), drive.read(&mut []), drive.locate(BlockAddress(block.min(1 << 25))));
+                let _ = (drive.space_filemarks(2), drive.space_filemarks(-2), drive.space_records(-1));
+                let _ = (drive.capacity(), drive.tape_alerts(), drive.volume_change_reference());
+            }
+        }
+    }
 }
