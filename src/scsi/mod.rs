@@ -1,8 +1,28 @@
 //! SCSI: one command descriptor block (CDB) at a time.
+//!
+//! Builders return fixed arrays, parsers take any bytes and never panic. Nothing here sends anything but
+//! [`Transport`]; what replies mean for a running task is decided in `drive` and `changer`.
 
+pub mod attribute;
+pub mod bytes;
+pub mod density;
+pub mod element;
+pub mod encryption;
 pub mod generation;
+pub mod inquiry;
+pub mod log;
+pub mod mode;
 pub mod opcode;
+pub mod opcodes_report;
+pub mod position;
+pub mod rao;
+pub mod reservation;
+pub mod sense;
+pub mod tape;
+pub mod tape_alert;
 pub mod transport;
 
 pub use generation::{BarcodeKind, Generation};
+pub use sense::{Code, Sense, SenseKey};
+pub use tape_alert::{Severity, TapeAlert};
 pub use transport::{Data, Reply, Status, Transport, TransportError};
