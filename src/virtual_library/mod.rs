@@ -43,6 +43,10 @@ use layout::LibraryFile;
 
 /// How long opening waits for another process to let go.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The file whose lock says that the library is open.
+const LOCK: &str = "lock";
+/// Stands in the directory until a new library is whole.
+const UNFINISHED: &str = "unfinished";
 
 /// A library that is open; clones share it.
 #[derive(Debug, Clone)]
@@ -72,20 +76,35 @@ impl VirtualLibrary {
     pub fn create(dir: &Path, layout: &Layout) -> Result<VirtualLibrary, VirtualError> {
         let file = LibraryFile::new(dir, layout)?;
         fs::create_dir_all(dir).map_err(VirtualError::io("create", dir))?;
-        if dir.join(layout::NAME).exists() {
+        let (name, unfinished) = (dir.join(layout::NAME), dir.join(UNFINISHED));
+        if name.exists() {
             return Err(VirtualError::Exists(dir.to_path_buf()));
         }
-        let mut entries = fs::read_dir(dir).map_err(VirtualError::io("list", dir))?;
-        if entries.next().is_some() {
-            return Err(VirtualError::NotEmpty(dir.to_path_buf()));
+        if !unfinished.exists() {
+            let mut entries = fs::read_dir(dir).map_err(VirtualError::io("list", dir))?;
+            if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)) {
+                return Err(VirtualError::NotEmpty(dir.to_path_buf()));
+            }
         }
+        let lock = acquire(dir)?;
+        // Another process may have been first.
+        if name.exists() {
+            return Err(VirtualError::Exists(dir.to_path_buf()));
+        }
+        // What a killed process left of a library that nobody has seen yet is made anew.
+        let cartridges = dir.join("cartridges");
+        if unfinished.exists() && cartridges.exists() {
+            fs::remove_dir_all(&cartridges).map_err(VirtualError::io("clear", &cartridges))?;
+        }
+        File::create(&unfinished).map_err(VirtualError::io("create", &unfinished))?;
         for held in &file.cartridges {
             let path = cartridge_path(dir, &held.barcode);
             Cartridge::create(&path, &file.new_memory(&held.barcode))
                 .map_err(VirtualError::io("create", &path))?;
         }
         file.save(dir).map_err(VirtualError::io("write", dir))?;
-        VirtualLibrary::open(dir)
+        fs::remove_file(&unfinished).map_err(VirtualError::io("remove", &unfinished))?;
+        VirtualLibrary::open_locked(dir, lock)
     }
 
     /// Opens a library. Cartridges are where they were; drives report a power-on (6/29/00) and are at the beginning of
@@ -99,6 +118,10 @@ impl VirtualLibrary {
             return Err(VirtualError::Missing(dir.to_path_buf()));
         }
         let lock = acquire(dir)?;
+        VirtualLibrary::open_locked(dir, lock)
+    }
+
+    fn open_locked(dir: &Path, lock: File) -> Result<VirtualLibrary, VirtualError> {
         let file: LibraryFile = store::read(&dir.join(layout::NAME))?;
         file.check(dir)?;
         let fault_path = dir.join("faults.json");
@@ -215,7 +238,7 @@ fn cartridge_path(directory: &Path, barcode: &str) -> PathBuf {
 
 /// The exclusive lock of a library; the kernel releases it when the process ends, however it ends.
 fn acquire(directory: &Path) -> Result<File, VirtualError> {
-    let path = directory.join("lock");
+    let path = directory.join(LOCK);
     let mut options = OpenOptions::new();
     let lock = options
         .read(true)

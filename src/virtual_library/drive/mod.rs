@@ -140,6 +140,9 @@ impl Drive {
         {
             return Err(Check::new(6, asc, ascq).into());
         }
+        if faults.becoming_ready > 0 {
+            return Err(Check::new(2, 0x04, 0x01).into());
+        }
         if faults.deferred_error_after.is_some() {
             self.lose_buffer()?;
             self.raise(alert::WRITE_FAILURE);

@@ -262,3 +262,32 @@ fn without_a_cartridge_nothing_moves() {
     assert_eq!(key(&drive.none(&[0x2a; 10])), (5, 0x20, 0));
     assert_eq!(key(&drive.none(&[0x34, 0])), (5, 0x24, 0));
 }
+
+#[test]
+fn capacity_can_be_set_and_records_verified() {
+    let (_rig, mut drive) = Rig::loaded(&layout());
+    drive.wrote(&[1; 100]);
+    assert_eq!(key(&drive.none(&[0x0b, 0, 0, 0x80, 0, 0])), (5, 0x3b, 0x0c));
+    drive.rewind();
+    drive.good(&[0x13, 0, 0, 0, 100, 0]);
+    assert_eq!(drive.block(), 1);
+    drive.rewind();
+    assert_eq!(sense(&drive.none(&[0x13, 0, 0, 0, 120, 0])), (0, 0, 0, 0x20, 20));
+    drive.rewind();
+    drive.good(&[0x0b, 0, 0, 0x80, 0, 0]);
+    assert_eq!(key(&drive.read(100).0), (8, 0, 5));
+    let record = vec![0u8; MIB];
+    let written =
+        (0..9).take_while(|_| matches!(drive.write(&record).sense.get(2), None | Some(0x40))).count();
+    assert_eq!(written, 4);
+}
+
+#[test]
+fn unbuffered_mode_puts_every_record_on_the_medium() {
+    let (rig, mut drive) = Rig::loaded(&layout());
+    let list = [0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(drive.put(&[0x55, 0x10, 0, 0, 0, 0, 0, 0, 8, 0], &list).status, Status::Good);
+    drive.wrote(b"there");
+    let rig = rig.killed();
+    assert_eq!(rig.drive0().read(5).1, b"there");
+}

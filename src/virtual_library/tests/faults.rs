@@ -87,6 +87,11 @@ fn the_others() {
     set(|faults| faults.unit_attention = Some((0x2a, 1)));
     assert_eq!(key(&drive.none(&[0; 6])), (6, 0x2a, 1));
     drive.good(&[0; 6]);
+    set(|faults| faults.becoming_ready = 2);
+    drive.get(&[0x12, 0, 0, 0, 96, 0]);
+    assert_eq!(key(&drive.none(&[0; 6])), (2, 4, 1));
+    assert_eq!(key(&drive.none(&space(3, 0))), (2, 4, 1));
+    drive.good(&[0; 6]);
     set(|faults| faults.lost_end = true);
     assert_eq!(key(&drive.none(&space(3, 0))), (8, 0x14, 3));
     assert_eq!(drive.read(1).0.status, Status::CheckCondition);

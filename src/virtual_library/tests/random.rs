@@ -55,3 +55,135 @@ proptest! {
         }
     }
 }
+
+/// What a tape does, as a model: a row of objects and a position.
+#[derive(Debug, Clone)]
+enum Step {
+    Write(u8, usize),
+    Marks(u8),
+    Immediate(u8),
+    Read,
+    Locate(u64),
+    SpaceMarks(i32),
+    SpaceRecords(i32),
+    End,
+    Kill,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (any::<u8>(), 1usize..5000).prop_map(|(byte, length)| Step::Write(byte, length)),
+        2 => (0u8..3).prop_map(Step::Marks),
+        1 => (1u8..3).prop_map(Step::Immediate),
+        2 => Just(Step::Read),
+        2 => (0u64..30).prop_map(Step::Locate),
+        1 => (-4i32..5).prop_map(Step::SpaceMarks),
+        1 => (-4i32..5).prop_map(Step::SpaceRecords),
+        1 => Just(Step::End),
+        1 => Just(Step::Kill),
+    ]
+}
+
+/// Objects on the tape (`None` is a filemark), how many of them are flushed, and the position.
+#[derive(Default)]
+struct Model {
+    objects: Vec<Option<Vec<u8>>>,
+    flushed: usize,
+    position: usize,
+}
+
+impl Model {
+    fn put(&mut self, object: Option<Vec<u8>>) {
+        self.objects.truncate(self.position);
+        self.flushed = self.flushed.min(self.position);
+        self.objects.push(object);
+        self.position += 1;
+    }
+
+    fn flush(&mut self) {
+        self.flushed = self.objects.len();
+    }
+
+    /// Goes over objects one by one, as SPACE is defined.
+    fn space(&mut self, records: bool, count: i32) {
+        self.flush();
+        let mut left = count.abs();
+        while left > 0 {
+            let next = if count > 0 { self.position } else { self.position.wrapping_sub(1) };
+            let Some(object) = self.objects.get(next) else { return };
+            self.position = if count > 0 { next + 1 } else { next };
+            match (records, object.is_none()) {
+                (true, true) => return,
+                (true, false) | (false, true) => left -= 1,
+                (false, false) => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_drive_does_what_the_model_does(steps in prop::collection::vec(step(), 1..80)) {
+        let (mut rig, mut drive) = Rig::loaded(&layout());
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Write(byte, length) => {
+                    drive.wrote(&vec![byte; length]);
+                    model.put(Some(vec![byte; length]));
+                }
+                Step::Marks(count) => {
+                    drive.marks(count);
+                    (0..count).for_each(|_| model.put(None));
+                    model.flush();
+                }
+                Step::Immediate(count) => {
+                    drive.good(&[0x10, 1, 0, 0, count, 0]);
+                    (0..count).for_each(|_| model.put(None));
+                }
+                Step::Read => {
+                    let (reply, bytes) = drive.read(5000);
+                    model.flush();
+                    match model.objects.get(model.position) {
+                        Some(Some(record)) => {
+                            prop_assert_eq!(&bytes, record);
+                            model.position += 1;
+                        }
+                        Some(None) => {
+                            prop_assert_eq!(key(&reply), (0, 0, 1));
+                            model.position += 1;
+                        }
+                        None => prop_assert_eq!(key(&reply), (8, 0, 5)),
+                    }
+                }
+                Step::Locate(block) => {
+                    drive.locate(block);
+                    model.flush();
+                    model.position = (block as usize).min(model.objects.len());
+                }
+                Step::SpaceMarks(count) => {
+                    drive.none(&space(1, count));
+                    model.space(false, count);
+                }
+                Step::SpaceRecords(count) => {
+                    drive.none(&space(0, count));
+                    model.space(true, count);
+                }
+                Step::End => {
+                    drive.good(&space(3, 0));
+                    model.flush();
+                    model.position = model.objects.len();
+                }
+                Step::Kill => {
+                    drop(drive);
+                    rig = rig.killed();
+                    drive = rig.drive0();
+                    model.objects.truncate(model.flushed);
+                    model.position = 0;
+                }
+            }
+            prop_assert_eq!(drive.block(), model.position as u64);
+        }
+    }
+}

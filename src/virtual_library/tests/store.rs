@@ -145,3 +145,16 @@ fn the_speed_model_runs_on_simulated_time() {
     assert_eq!(statistics.units["drive0"].stop_and_go, 1);
     assert!(statistics.units["drive0"].odometer_metres > 0.0);
 }
+
+#[test]
+fn a_killed_creation_can_be_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("cartridges/RW0001L9")).unwrap();
+    fs::write(directory.path().join("cartridges/RW0001L9/data"), b"").unwrap();
+    let refused = VirtualLibrary::create(directory.path(), &layout());
+    assert!(matches!(refused, Err(VirtualError::NotEmpty(_))));
+    fs::write(directory.path().join(UNFINISHED), b"").unwrap();
+    let library = VirtualLibrary::create(directory.path(), &layout()).unwrap();
+    assert_eq!(library.barcodes().len(), 5);
+    assert!(!directory.path().join(UNFINISHED).exists());
+}
