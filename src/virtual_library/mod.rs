@@ -22,7 +22,7 @@ mod wire;
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -48,13 +48,20 @@ const LOCK: &str = "lock";
 /// Stands in the directory until a new library is whole.
 const UNFINISHED: &str = "unfinished";
 
+/// The libraries that this process has open: opening one again shares it, so that drive and changer of one library can
+/// be named separately. Locked while a library is being opened.
+static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
 /// A library that is open; clones share it.
 #[derive(Debug, Clone)]
 pub struct VirtualLibrary(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// As the user named it.
     directory: PathBuf,
+    /// The same, absolute and without symbolic links.
+    path: PathBuf,
     lock: File,
     /// Locked before any drive.
     changer: Mutex<Changer>,
@@ -86,6 +93,7 @@ impl VirtualLibrary {
                 return Err(VirtualError::NotEmpty(dir.to_path_buf()));
             }
         }
+        let mut open = locked(&OPEN);
         let lock = acquire(dir)?;
         // Another process may have been first.
         if name.exists() {
@@ -104,11 +112,11 @@ impl VirtualLibrary {
         }
         file.save(dir).map_err(VirtualError::io("write", dir))?;
         fs::remove_file(&unfinished).map_err(VirtualError::io("remove", &unfinished))?;
-        VirtualLibrary::open_locked(dir, lock)
+        VirtualLibrary::open_locked(dir, lock, &mut open)
     }
 
     /// Opens a library. Cartridges are where they were; drives report a power-on (6/29/00) and are at the beginning of
-    /// their tapes.
+    /// their tapes. One that this process has open already is shared, as it is.
     ///
     /// # Errors
     /// [`VirtualError::Missing`], [`VirtualError::InUse`] after a few seconds, [`VirtualError::Damaged`], or what the file
@@ -117,11 +125,22 @@ impl VirtualLibrary {
         if !dir.join(layout::NAME).exists() {
             return Err(VirtualError::Missing(dir.to_path_buf()));
         }
+        let mut open = locked(&OPEN);
+        let path = dir.canonicalize().map_err(VirtualError::io("find", dir))?;
+        let same = |shared: &Arc<Shared>| shared.path == path && !locked(&shared.changer).dead;
+        if let Some(shared) = open.iter().filter_map(Weak::upgrade).find(same) {
+            return Ok(VirtualLibrary(shared));
+        }
         let lock = acquire(dir)?;
-        VirtualLibrary::open_locked(dir, lock)
+        VirtualLibrary::open_locked(dir, lock, &mut open)
     }
 
-    fn open_locked(dir: &Path, lock: File) -> Result<VirtualLibrary, VirtualError> {
+    fn open_locked(
+        dir: &Path,
+        lock: File,
+        open: &mut Vec<Weak<Shared>>,
+    ) -> Result<VirtualLibrary, VirtualError> {
+        let path = dir.canonicalize().map_err(VirtualError::io("find", dir))?;
         let file: LibraryFile = store::read(&dir.join(layout::NAME))?;
         file.check(dir)?;
         let fault_path = dir.join("faults.json");
@@ -138,13 +157,17 @@ impl VirtualLibrary {
             drives.push(Mutex::new(drive));
         }
         let faults = Faults::new(file.drives, &fault_file);
-        Ok(VirtualLibrary(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             directory: dir.to_path_buf(),
+            path,
             lock,
             changer: Mutex::new(Changer::new(file)),
             drives,
             faults,
-        })))
+        });
+        open.retain(|library| library.strong_count() > 0);
+        open.push(Arc::downgrade(&shared));
+        Ok(VirtualLibrary(shared))
     }
 
     /// The directory it lies in.

@@ -77,14 +77,28 @@ fn directories_that_are_something_else_are_refused() {
 fn one_process_at_a_time() {
     let rig = Rig::new(&layout());
     let path = rig.path();
-    let waiting = std::thread::spawn(move || VirtualLibrary::open(&path).map(drop));
+    let waiting = std::thread::spawn(move || acquire(&path).map(drop));
     std::thread::sleep(Duration::from_millis(100));
     rig.library.kill();
     waiting.join().unwrap().unwrap();
     let held = acquire(&rig.path()).unwrap();
-    let error = VirtualLibrary::open(&rig.path()).unwrap_err();
+    let error = acquire(&rig.path()).unwrap_err();
     assert!(matches!(error, VirtualError::InUse(_)) && error.to_string().contains("library"));
     drop(held);
+}
+
+#[test]
+fn one_process_shares_what_it_has_open() {
+    let (rig, mut drive) = Rig::loaded(&layout());
+    drive.wrote(b"shared");
+    let again = VirtualLibrary::open(&rig.path().join("../library")).unwrap();
+    let mut other = Unit0(Box::new(again.drive(0).unwrap()));
+    assert_eq!(other.block(), 1);
+    rig.library.kill();
+    let fresh = VirtualLibrary::open(&rig.path()).unwrap();
+    let mut fresh = Unit0(Box::new(fresh.drive(0).unwrap()));
+    assert_eq!(key(&fresh.none(&[0; 6])), (6, 0x29, 0));
+    assert!(matches!(other.0.execute(&[0; 6], Data::None, LIMIT), Err(TransportError::Gone { .. })));
 }
 
 #[test]
