@@ -1,5 +1,7 @@
 //! INQUIRY (SPC-4 clause 6.6) and the vital product data pages (clause 7.8; SSC-4 clause 8.5).
 
+use serde::{Deserialize, Serialize};
+
 use super::bytes::{at_most, bit_at, put, text, u8_at, u16_at};
 use super::opcode;
 
@@ -75,6 +77,31 @@ impl Inquiry {
             product: text(at_most(bytes, 16, 16)),
             revision: text(at_most(bytes, 32, 4)),
         })
+    }
+}
+
+/// Who a device is: INQUIRY and VPD page 80h.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// T10 vendor identification.
+    pub vendor: String,
+    /// Product identification.
+    pub product: String,
+    /// Firmware revision.
+    pub revision: String,
+    /// Unit serial number; empty where the device has none.
+    pub serial: String,
+}
+
+impl Identity {
+    /// Our own virtual library: whatever is stored there is not on tape.
+    pub fn is_virtual(&self) -> bool {
+        self.vendor == "REELWARD"
+    }
+
+    /// From INQUIRY data and a serial number.
+    pub fn new(inquiry: Inquiry, serial: String) -> Identity {
+        Identity { vendor: inquiry.vendor, product: inquiry.product, revision: inquiry.revision, serial }
     }
 }
 

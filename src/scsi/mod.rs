@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod density;
 pub mod element;
 pub mod encryption;
+pub mod exchange;
 pub mod generation;
 pub mod inquiry;
 pub mod log;
@@ -17,6 +18,8 @@ pub mod opcodes_report;
 pub mod position;
 pub mod rao;
 pub mod reservation;
+#[cfg(test)]
+pub(crate) mod script;
 pub mod sense;
 pub mod tape;
 pub mod tape_alert;

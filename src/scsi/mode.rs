@@ -53,7 +53,7 @@ pub struct BlockDescriptor {
 }
 
 /// What MODE SENSE returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mode {
     /// MEDIUM TYPE, vendor-specific in practice.
     pub medium_type: u8,

@@ -1,9 +1,13 @@
 //! REPORT SUPPORTED OPERATION CODES (SPC-4 clause 6.35): what a device can do, and how long it may take.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::bytes::{at_most, bit_at, put, slice_at, u8_at, u16_at, u32_at};
 use super::opcode;
+
+/// Allocation length with room for 800 commands.
+pub const ALLOCATION: u32 = 16 << 10;
 
 /// All commands, with time-outs (RCTD).
 pub fn report(allocation: u32) -> [u8; 12] {
@@ -54,6 +58,29 @@ pub fn parse(bytes: &[u8]) -> Option<Vec<SupportedCommand>> {
         rest = rest.get(length..).unwrap_or_default();
     }
     Some(found)
+}
+
+/// The device's recommended time-outs by operation code.
+#[derive(Debug, Clone, Default)]
+pub struct Timeouts(HashMap<u8, Duration>);
+
+impl Timeouts {
+    /// Of several service actions of one code the longest counts.
+    pub fn from_report(commands: &[SupportedCommand]) -> Timeouts {
+        let mut recommended: HashMap<u8, Duration> = HashMap::new();
+        for command in commands {
+            if let Some(time) = command.recommended {
+                let known = recommended.entry(command.opcode).or_default();
+                *known = time.max(*known);
+            }
+        }
+        Timeouts(recommended)
+    }
+
+    /// `None` where the device recommends nothing.
+    pub fn get(&self, opcode: u8) -> Option<Duration> {
+        self.0.get(&opcode).copied()
+    }
 }
 
 #[cfg(test)]

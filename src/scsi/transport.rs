@@ -23,6 +23,15 @@ impl Data<'_> {
         }
     }
 
+    /// The same data phase for one more execution.
+    pub fn again(&mut self) -> Data<'_> {
+        match self {
+            Data::None => Data::None,
+            Data::In(buffer) => Data::In(buffer),
+            Data::Out(buffer) => Data::Out(buffer),
+        }
+    }
+
     /// Whether no byte can move.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
