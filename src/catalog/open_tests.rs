@@ -4,7 +4,7 @@ fn schema(path: &Path) -> Vec<(String, String)> {
     let connection = Connection::open(path).unwrap();
     let mut statement =
         connection.prepare("SELECT name, ifnull(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
-    statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap().map(Result::unwrap).collect()
+    statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap().map(|r| r.unwrap()).collect()
 }
 
 #[test]
