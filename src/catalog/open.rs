@@ -11,11 +11,11 @@ use super::pool::{Pool, open_reader};
 use super::{CatalogError, Result};
 
 /// Bytes of a page: measured, see docs/catalog.md.
-const PAGE_SIZE: i64 = 16384;
+const PAGE_SIZE: i64 = 8192;
 /// "RWC1".
 const APPLICATION_ID: i64 = 0x5257_4331;
 /// Pages of the log after which a commit copies it into the file.
-const CHECKPOINT_PAGES: i64 = 2000;
+const CHECKPOINT_PAGES: i64 = 4000;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001-initial.sql")];
 
