@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::pool::{Pool, open_reader};
 use super::{CatalogError, Result};
@@ -127,17 +127,7 @@ fn append(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn corrupt_or(error: CatalogError, path: &Path) -> CatalogError {
-    match &error {
-        CatalogError::Sql(sql)
-            if matches!(
-                sql.sqlite_error_code(),
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-            ) =>
-        {
-            CatalogError::Corrupt { path: path.to_path_buf() }
-        }
-        _ => error,
-    }
+    if error.is_damage() { CatalogError::Corrupt { path: path.to_path_buf() } } else { error }
 }
 
 fn prepare(path: &Path, page_size: i64) -> Result<Connection> {
