@@ -98,12 +98,12 @@ pub(super) fn member(name: &[u8], kind: Kind, n: u64) -> Member {
         uid: (n % 3) as u32,
         gid: 0,
         size: if regular { n * 31 } else { 0 },
-        mtime: n as i64 * 1_000_000_000 + if n % 7 == 0 { 5 } else { 0 },
+        mtime: n as i64 * 1_000_000_000 + if n.is_multiple_of(7) { 5 } else { 0 },
         sha256: if regular { [n as u8; 32] } else { [0; 32] },
         archive: 1,
         offset: n * 512,
         link: if kind == Kind::Symlink { b"target".to_vec() } else { Vec::new() },
-        notes: if n % 11 == 0 { Notes::CHANGED } else { Notes::default() },
+        notes: if n.is_multiple_of(11) { Notes::CHANGED } else { Notes::default() },
     }
 }
 
