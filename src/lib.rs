@@ -3,23 +3,23 @@
 //! The modules read from request to SCSI; each may use only those that stand below it
 //! (`tests/suite/architecture.rs` holds that).
 
-/// The index of what is on tape, in SQLite; it can be rebuilt from the tapes alone.
-pub mod catalog;
-/// Typed operations on one medium changer.
-pub mod changer;
 /// The commands of the binary: arguments in, progress and reports out.
 pub mod cli;
-/// Typed operations on one tape drive.
-pub mod drive;
 /// What an administrator asks for, planned and then executed: label, back up, restore, verify, rebuild.
 pub mod engine;
-/// The bytes on tape, version by version.
-pub mod format;
 /// Threads joined by bounded channels: read, tar, compress, encrypt, hash, blocks; and the way back.
 pub mod pipeline;
-/// One CDB at a time: transport, builders, parsers, sense.
-pub mod scsi;
 /// What can be backed up and put back: the file tree.
 pub mod sources;
+/// The index of what is on tape, in SQLite; it can be rebuilt from the tapes alone.
+pub mod catalog;
+/// The bytes on tape, version by version.
+pub mod format;
+/// Typed operations on one tape drive.
+pub mod drive;
+/// Typed operations on one medium changer.
+pub mod changer;
 /// Drives and a changer that answer CDBs from files.
 pub mod virtual_library;
+/// One CDB at a time: transport, builders, parsers, sense.
+pub mod scsi;
