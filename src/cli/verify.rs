@@ -45,7 +45,7 @@ pub(super) fn warn(output: Output, report: &VerifyReport) {
     }
     for volume in &report.volumes {
         for problem in &volume.problems {
-            output.error(&format!("volume {}: {problem}", text::name(volume.volume.as_bytes())));
+            output.error(&format!("volume {}: {problem}", text::name(volume.label.as_bytes())));
         }
     }
     for left_out in &report.unchecked {

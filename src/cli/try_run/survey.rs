@@ -19,13 +19,10 @@ pub(super) struct Survey {
 }
 
 /// Walks the tree. What cannot be read is left to the backup to tell.
-pub(super) fn look(root: &Path, never: &Path) -> Survey {
+pub(super) fn look(root: &Path) -> Survey {
     let mut survey = Survey { objects: 1, ..Survey::default() };
     let mut pending = vec![root.to_path_buf()];
     while let Some(directory) = pending.pop() {
-        if directory == never {
-            continue;
-        }
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             survey.objects += 1;
