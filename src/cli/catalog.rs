@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::context::{Context, identities};
 use super::error::CliError;
-use super::output::Tone;
+use super::output::{Output, Tone};
+use super::table::{Align, Table};
 use super::{Outcome, interrupt, monitor, text};
-use crate::engine::{RebuildReport, RebuildRequest};
+use crate::engine::{Appliance, RebuildReport, RebuildRequest};
 
 /// Commands of `reelward catalog`.
 #[derive(Debug, Subcommand)]
@@ -61,4 +62,81 @@ fn check(context: &Context) -> Result<Outcome, CliError> {
         )
     });
     Ok(Outcome::from_fault(!report.is_sound()))
+}
+
+fn rebuild(context: &Context, request: RebuildRequest) -> Result<Outcome, CliError> {
+    let output = context.output;
+    let cancel = interrupt::watch()?;
+    let (mut appliance, moved) = Appliance::open_for_rebuild(context.settings())?;
+    let report = monitor::watched(output, "rebuild", |progress| appliance.rebuild(&request, progress, &cancel))?;
+    warn(output, &report);
+    let mut answer = serde_json::to_value(&report).unwrap_or_default();
+    if let (Some(fields), Some(moved)) = (answer.as_object_mut(), &moved) {
+        fields.insert("moved_aside".into(), moved.display().to_string().into());
+    }
+    output.answer(&answer, || {
+        let aside = moved.map(|moved| format!("the damaged catalog was moved to {}\n", moved.display()));
+        aside.unwrap_or_default() + &describe(output, &report)
+    });
+    Ok(Outcome::from_fault(!report.is_complete()))
+}
+
+/// What is not in the catalog, on standard error.
+fn warn(output: Output, report: &RebuildReport) {
+    for volume in &report.volumes {
+        for problem in &volume.problems {
+            output.error(&text::name(format!("{}: {problem}", volume.cartridge).as_bytes()));
+        }
+    }
+    for index in &report.encrypted {
+        output.error(&text::name(
+            format!(
+                "volume {}: set {} part {} is encrypted for {}; run again with --identity FILE",
+                index.volume,
+                index.set,
+                index.part,
+                index.recipients.join(", ")
+            )
+            .as_bytes(),
+        ));
+    }
+    for missing in &report.incomplete {
+        output.warning(&text::name(missing.as_bytes()));
+    }
+    if report.cancelled {
+        output.warning("ended early, as asked: what was entered stays, the rest was not looked at");
+    }
+}
+
+fn describe(output: Output, report: &RebuildReport) -> String {
+    let mut table = Table::new(&[
+        ("Cartridge", Align::Left),
+        ("Volume", Align::Left),
+        ("Sets", Align::Right),
+        ("Parts new", Align::Right),
+        ("known", Align::Right),
+        ("Members new", Align::Right),
+        ("Found", Align::Left),
+    ]);
+    for volume in &report.volumes {
+        table.row([
+            text::name(volume.cartridge.as_bytes()),
+            volume.label.as_deref().map_or("-".to_owned(), |label| text::name(label.as_bytes())),
+            text::count(volume.sets),
+            text::count(volume.parts_added),
+            text::count(volume.parts_known),
+            text::count(volume.members),
+            text::name(volume.found.as_bytes()),
+        ]);
+    }
+    let complete = report.is_complete();
+    let verdict = if complete { "rebuilt" } else { "INCOMPLETE" };
+    format!(
+        "{}{}  {} met, {} new in the catalog, in {}\n",
+        table.show(output),
+        output.paint(if complete { Tone::Good } else { Tone::Bad }, verdict),
+        text::plural(report.sets, "set"),
+        text::plural(report.members, "member"),
+        text::seconds(report.seconds),
+    )
 }
