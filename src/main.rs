@@ -1,5 +1,5 @@
 //! Parses, runs, maps the exit code.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    reelward::cli::run(std::env::args_os())
 }

@@ -146,7 +146,9 @@ fn below(
     let Some(directory) = by_path(connection, path)? else { return Ok(()) };
     for span in spans(connection, set, directory)? {
         let all = span.below();
-        let without_own = all.start + u64::from(span.own)..all.end;
+        // The root's own path is `/`, which `/*` matches.
+        let own = span.own && directory != super::DirectoryId::ROOT;
+        let without_own = all.start + u64::from(own)..all.end;
         for range in visible.iter().map(|v| overlap(v, &without_own)) {
             let wanted = window.take(range.end - range.start);
             window.hits.extend(wanted.map(|i| (set, range.start + i)));

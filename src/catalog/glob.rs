@@ -71,6 +71,8 @@ impl Pattern {
                 _ => byte,
             };
             match tokens.last_mut() {
+                // No path has two slashes in a row.
+                Some(Token::Literal(bytes)) if literal == b'/' && bytes.last() == Some(&b'/') => {}
                 Some(Token::Literal(bytes)) => bytes.push(fold(literal)),
                 _ => tokens.push(Token::Literal(vec![fold(literal)])),
             }

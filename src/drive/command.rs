@@ -22,6 +22,8 @@ pub(super) enum Kind {
 /// A command that ran: what moved, and what the drive said beside GOOD.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// The status was GOOD: only then is the transport's count of bytes to be believed.
+    pub(super) good: bool,
     pub(super) transferred: usize,
     pub(super) sense: Option<Sense>,
 }
@@ -47,7 +49,9 @@ impl Drive {
                 }
             };
             let sense = match reply.status {
-                Status::Good => return Ok(Answer { transferred: reply.transferred, sense: None }),
+                Status::Good => {
+                    return Ok(Answer { good: true, transferred: reply.transferred, sense: None });
+                }
                 // The command was not started: sending it again repeats nothing.
                 Status::Busy if started.elapsed() < BUSY_LIMIT => {
                     pause.wait();
@@ -80,7 +84,7 @@ impl Drive {
                 continue;
             }
             let sense = (!sense.is_advice()).then_some(sense);
-            return Ok(Answer { transferred: reply.transferred, sense });
+            return Ok(Answer { good: false, transferred: reply.transferred, sense });
         }
     }
 

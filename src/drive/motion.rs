@@ -105,7 +105,7 @@ impl Drive {
         };
         self.place.established = true;
         self.place.counted = Some(block);
-        if told.file.is_some() {
+        if told.block.is_some() && told.file.is_some() {
             self.place.file = told.file;
         }
         Ok(Position {
@@ -289,7 +289,7 @@ impl Drive {
                     return Ok(None);
                 }
                 Some(sense) if sense.end_of_data() => return Ok(Some(sense)),
-                Some(sense) if is_failure(&sense) => {
+                Some(sense) if is_failure(&sense) && !sense.incorrect_length => {
                     self.stand(None, None);
                     return Err(self.failure(opcode::READ_6, sense));
                 }

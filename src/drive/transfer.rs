@@ -56,7 +56,7 @@ impl Drive {
         };
         let answer = self.send(&tape::write_variable(length), Data::Out(bytes), Kind::Write)?;
         let warning = self.written(&answer, opcode::WRITE_6)?;
-        if answer.transferred < bytes.len() {
+        if answer.good && answer.transferred < bytes.len() {
             self.lose("a record was cut on its way to the drive");
             return Err(DriveError::ShortTransfer {
                 drive: self.drive(),

@@ -4,6 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+/// Records after which a drive that need not stream is woken.
+const FEW: usize = 8;
+
 /// One thing for the drive's thread to do, in order.
 #[derive(Debug)]
 pub(super) enum Item<M> {
@@ -36,7 +39,8 @@ pub(super) struct Buffer<M> {
 pub(super) struct Closed;
 
 impl<M> Buffer<M> {
-    /// Holds `capacity` records; a drive that ran dry starts again at half of it when `streaming`, else at once.
+    /// Holds `capacity` records. A drive that ran dry starts again at half of it when `streaming`; one that loses nothing
+    /// by waiting starts again after a few, so that threads are not woken for every single record.
     pub(super) fn new(capacity: usize, streaming: bool) -> Buffer<M> {
         let capacity = capacity.max(2);
         let state = State {
@@ -44,10 +48,10 @@ impl<M> Buffer<M> {
             records: 0,
             marks: 0,
             spare: Vec::new(),
-            refilling: streaming,
+            refilling: true,
             closed: false,
         };
-        let high = if streaming { capacity / 2 } else { 1 };
+        let high = if streaming { capacity / 2 } else { (capacity / 4).clamp(1, FEW) };
         Buffer { state: Mutex::new(state), changed: Condvar::new(), capacity, high }
     }
 
@@ -71,7 +75,7 @@ impl<M> Buffer<M> {
         }
         state.queue.push_back(Item::Record(record));
         state.records += 1;
-        if !state.refilling || state.records >= self.high {
+        if state.refilling && state.records >= self.high {
             self.changed.notify_all();
         }
         Ok(())
@@ -107,10 +111,12 @@ impl<M> Buffer<M> {
                     Item::Record(_) => state.records -= 1,
                     Item::Mark(_) => state.marks -= 1,
                 }
-                self.changed.notify_all();
+                if state.records + 1 == self.capacity {
+                    self.changed.notify_all(); // a producer may have waited for room
+                }
                 return Some(item);
             }
-            state.refilling = self.high > 1;
+            state.refilling = true;
             state = self.wait(state);
         }
     }

@@ -11,7 +11,7 @@ use super::hasher::Job;
 use super::stream::{Mark, StreamError, TarStream};
 use super::{Ending, IndexRow, PartStart, PipelineError, Piece, Progress, StoreOptions, Stored};
 use crate::format::v1::tar_header::{
-    END_OF_ARCHIVE, data_length, encode_entry, encode_fragment, encode_global, padding,
+    END_OF_ARCHIVE, data_length, encode_entry, encode_fragment, encode_global, padding, volume_offset,
 };
 use crate::format::v1::{Entry, Kind, Member, Notes};
 use crate::sources::{Chunk, FileTree, Part, Problem, Row, Segment};
@@ -194,7 +194,10 @@ impl<'a> Sequencer<'a> {
             if names > 1 {
                 self.links.insert(identity, (entry.path.clone(), names - 1));
             }
-            return self.stream_file(entry, parts);
+            if entry.kind == Kind::Regular {
+                return self.stream_file(entry, parts);
+            }
+            return self.single(&entry, parts, source);
         };
         entry.kind = Kind::HardLink;
         entry.link.clone_from(first);
@@ -206,6 +209,16 @@ impl<'a> Sequencer<'a> {
         if *left == 0 {
             self.links.remove(&identity); // every name was met: memory stays flat
         }
+        self.single(&entry, parts, source)
+    }
+
+    /// Stores an entry without data; what was read for it is dropped.
+    fn single(
+        &mut self,
+        entry: &Entry,
+        parts: &mut dyn Iterator<Item = Part>,
+        source: &FileTree,
+    ) -> Result<(), StreamError> {
         for part in &mut *parts {
             match part {
                 Part::Chunk(Chunk::Data(data)) => source.recycle(data),
@@ -215,9 +228,9 @@ impl<'a> Sequencer<'a> {
             }
         }
         let mut bytes = Vec::new();
-        encode_entry(&entry, &mut bytes);
+        encode_entry(entry, &mut bytes);
         let name = last_component(&entry.path).to_vec();
-        let member = crate::sources::member_of(&entry, name, [0; 32], Notes::default());
+        let member = crate::sources::member_of(entry, name, [0; 32], Notes::default());
         let end = bytes.len();
         self.segment(&Segment { bytes, rows: vec![Row::Member { member, start: 0, end }] })
     }
@@ -329,12 +342,13 @@ impl<'a> Sequencer<'a> {
         let remaining = total - file.delivered;
         let mut head = Vec::new();
         let comment = self.comment();
-        encode_global(&comment, Some((&file.entry.path, remaining, file.delivered)), &mut head);
+        let offset = volume_offset(&file.entry, remaining);
+        encode_global(&comment, Some((&file.entry.path, remaining, offset)), &mut head);
         self.begin_stream()?;
         self.write(&head)?;
         file.header = 0;
         head.clear();
-        encode_fragment(&file.entry, file.fragment, remaining, file.delivered, &mut head);
+        encode_fragment(&file.entry, file.fragment, remaining, offset, &mut head);
         self.index_bytes += ROW_BYTES + 64;
         self.write(&head)
     }

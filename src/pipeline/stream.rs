@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::buffer::{Buffer, Closed};
 use super::{Ending, PartStart, PipelineError};
-use crate::format::age::{CHUNK, Encryptor, Recipient};
+use crate::format::age::{CHUNK, Encryptor, NONCE, Recipient};
 use crate::format::v1::zstd_frames::{FrameEncoder, PIECE};
 use crate::format::v1::{FormatError, FrameTable};
 
@@ -74,7 +74,8 @@ impl<'a> Tail<'a> {
         self.frames = compressed.then(FrameTable::default);
         if !self.recipients.is_empty() {
             let (header, encryptor) = Encryptor::new(self.recipients).map_err(StreamError::encode)?;
-            self.archive.header_bytes = header.len() as u32;
+            // The nonce behind the header is counted with the chunks (chapter 6).
+            self.archive.header_bytes = (header.len() - NONCE) as u32;
             self.store(&header)?;
             self.age = Some(AgeFile { encryptor, chunk: Vec::with_capacity(CHUNK + 16) });
         }

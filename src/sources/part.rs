@@ -56,7 +56,7 @@ pub enum Part {
     Chunk(Chunk),
     /// The file begun ends here, with exactly its declared data delivered.
     End(Notes),
-    /// A regular file with several names begins: only the pipeline knows, in stream order, whether another name of it
+    /// A regular file or symbolic link with several names begins: only the pipeline knows, in stream order, whether another name of it
     /// went before. Chunks and an end follow as for [`Part::Begin`]; they are dropped where one did.
     Linked {
         /// The entry as if it were the first name.

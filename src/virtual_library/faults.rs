@@ -28,6 +28,8 @@ pub struct DriveFaults {
     pub early_warning_at: Option<u64>,
     /// The next READ moves at most so many bytes and still ends with GOOD status, as a faulty host adapter makes it look. Once.
     pub short_transfer: Option<usize>,
+    /// So many of the next commands that need the medium report 2/04/01, as while a tape is threaded or optimised.
+    pub becoming_ready: u64,
     /// Every cartridge is write-protected.
     pub write_protect: bool,
     /// The drive asks for cleaning (TapeAlert 20); loading a cleaning cartridge ends it.
@@ -116,6 +118,11 @@ impl Faults {
         } else {
             now.unit_attention = None;
         }
+        now.becoming_ready = 0;
+        if needs_medium(code) {
+            now.becoming_ready = faults.becoming_ready;
+            faults.becoming_ready = faults.becoming_ready.saturating_sub(1);
+        }
         faults.lost_end = false;
         faults.drop_unflushed = false;
         now
@@ -135,6 +142,29 @@ impl Faults {
         }
         now
     }
+}
+
+/// Whether a command fails while the drive becomes ready.
+fn needs_medium(code: u8) -> bool {
+    matches!(
+        code,
+        opcode::TEST_UNIT_READY
+            | opcode::READ_6
+            | opcode::WRITE_6
+            | opcode::WRITE_FILEMARKS_6
+            | opcode::SPACE_6
+            | opcode::SPACE_16
+            | opcode::LOCATE_10
+            | opcode::LOCATE_16
+            | opcode::REWIND
+            | opcode::READ_POSITION
+            | opcode::ERASE_6
+            | opcode::VERIFY_6
+            | opcode::FORMAT_MEDIUM
+            | opcode::SET_CAPACITY
+            | opcode::READ_ATTRIBUTE
+            | opcode::WRITE_ATTRIBUTE
+    )
 }
 
 /// Counts a command; `Some` when it is the one.

@@ -22,7 +22,7 @@ mod wire;
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -43,6 +43,14 @@ use layout::LibraryFile;
 
 /// How long opening waits for another process to let go.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The file whose lock says that the library is open.
+const LOCK: &str = "lock";
+/// Stands in the directory until a new library is whole.
+const UNFINISHED: &str = "unfinished";
+
+/// The libraries that this process has open: opening one again shares it, so that drive and changer of one library can
+/// be named separately. Locked while a library is being opened.
+static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// A library that is open; clones share it.
 #[derive(Debug, Clone)]
@@ -50,7 +58,10 @@ pub struct VirtualLibrary(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// As the user named it.
     directory: PathBuf,
+    /// The same, absolute and without symbolic links.
+    path: PathBuf,
     lock: File,
     /// Locked before any drive.
     changer: Mutex<Changer>,
@@ -72,24 +83,40 @@ impl VirtualLibrary {
     pub fn create(dir: &Path, layout: &Layout) -> Result<VirtualLibrary, VirtualError> {
         let file = LibraryFile::new(dir, layout)?;
         fs::create_dir_all(dir).map_err(VirtualError::io("create", dir))?;
-        if dir.join(layout::NAME).exists() {
+        let (name, unfinished) = (dir.join(layout::NAME), dir.join(UNFINISHED));
+        if name.exists() {
             return Err(VirtualError::Exists(dir.to_path_buf()));
         }
-        let mut entries = fs::read_dir(dir).map_err(VirtualError::io("list", dir))?;
-        if entries.next().is_some() {
-            return Err(VirtualError::NotEmpty(dir.to_path_buf()));
+        if !unfinished.exists() {
+            let mut entries = fs::read_dir(dir).map_err(VirtualError::io("list", dir))?;
+            if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)) {
+                return Err(VirtualError::NotEmpty(dir.to_path_buf()));
+            }
         }
+        let mut open = locked(&OPEN);
+        let lock = acquire(dir)?;
+        // Another process may have been first.
+        if name.exists() {
+            return Err(VirtualError::Exists(dir.to_path_buf()));
+        }
+        // What a killed process left of a library that nobody has seen yet is made anew.
+        let cartridges = dir.join("cartridges");
+        if unfinished.exists() && cartridges.exists() {
+            fs::remove_dir_all(&cartridges).map_err(VirtualError::io("clear", &cartridges))?;
+        }
+        File::create(&unfinished).map_err(VirtualError::io("create", &unfinished))?;
         for held in &file.cartridges {
             let path = cartridge_path(dir, &held.barcode);
             Cartridge::create(&path, &file.new_memory(&held.barcode))
                 .map_err(VirtualError::io("create", &path))?;
         }
         file.save(dir).map_err(VirtualError::io("write", dir))?;
-        VirtualLibrary::open(dir)
+        fs::remove_file(&unfinished).map_err(VirtualError::io("remove", &unfinished))?;
+        VirtualLibrary::open_locked(dir, lock, &mut open)
     }
 
     /// Opens a library. Cartridges are where they were; drives report a power-on (6/29/00) and are at the beginning of
-    /// their tapes.
+    /// their tapes. One that this process has open already is shared, as it is.
     ///
     /// # Errors
     /// [`VirtualError::Missing`], [`VirtualError::InUse`] after a few seconds, [`VirtualError::Damaged`], or what the file
@@ -98,7 +125,22 @@ impl VirtualLibrary {
         if !dir.join(layout::NAME).exists() {
             return Err(VirtualError::Missing(dir.to_path_buf()));
         }
+        let mut open = locked(&OPEN);
+        let path = dir.canonicalize().map_err(VirtualError::io("find", dir))?;
+        let same = |shared: &Arc<Shared>| shared.path == path && !locked(&shared.changer).dead;
+        if let Some(shared) = open.iter().filter_map(Weak::upgrade).find(same) {
+            return Ok(VirtualLibrary(shared));
+        }
         let lock = acquire(dir)?;
+        VirtualLibrary::open_locked(dir, lock, &mut open)
+    }
+
+    fn open_locked(
+        dir: &Path,
+        lock: File,
+        open: &mut Vec<Weak<Shared>>,
+    ) -> Result<VirtualLibrary, VirtualError> {
+        let path = dir.canonicalize().map_err(VirtualError::io("find", dir))?;
         let file: LibraryFile = store::read(&dir.join(layout::NAME))?;
         file.check(dir)?;
         let fault_path = dir.join("faults.json");
@@ -115,13 +157,17 @@ impl VirtualLibrary {
             drives.push(Mutex::new(drive));
         }
         let faults = Faults::new(file.drives, &fault_file);
-        Ok(VirtualLibrary(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             directory: dir.to_path_buf(),
+            path,
             lock,
             changer: Mutex::new(Changer::new(file)),
             drives,
             faults,
-        })))
+        });
+        open.retain(|library| library.strong_count() > 0);
+        open.push(Arc::downgrade(&shared));
+        Ok(VirtualLibrary(shared))
     }
 
     /// The directory it lies in.
@@ -215,7 +261,7 @@ fn cartridge_path(directory: &Path, barcode: &str) -> PathBuf {
 
 /// The exclusive lock of a library; the kernel releases it when the process ends, however it ends.
 fn acquire(directory: &Path) -> Result<File, VirtualError> {
-    let path = directory.join("lock");
+    let path = directory.join(LOCK);
     let mut options = OpenOptions::new();
     let lock = options
         .read(true)

@@ -1,7 +1,7 @@
 //! Reading a CDB and its parameter list, and answering within an allocation length.
 
 use super::outcome::{Check, DATA_PHASE, INVALID_FIELD, INVALID_OPCODE};
-use crate::scsi::{Data, opcode};
+use crate::scsi::{Data, bytes, opcode};
 
 /// One CDB of at most 16 bytes, as long as its group code says.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ impl Cdb {
 
     /// A big-endian 24-bit field.
     pub fn u24(&self, at: usize) -> u32 {
-        u32_at(&self.0, at) >> 8
+        bytes::u24_at(&self.0, at).unwrap_or(0)
     }
 
     /// A big-endian 32-bit field.
@@ -54,33 +54,24 @@ impl Cdb {
     }
 }
 
-fn be_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let mut field = [0u8; N];
-    let available = bytes.get(at..).unwrap_or_default();
-    for (to, from) in field.iter_mut().zip(available) {
-        *to = *from;
-    }
-    field
-}
-
 /// The byte at `at`, 0 past the end.
-pub(super) fn u8_at(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).copied().unwrap_or(0)
+pub(super) fn u8_at(from: &[u8], at: usize) -> u8 {
+    bytes::u8_at(from, at).unwrap_or(0)
 }
 
-/// A big-endian 16-bit field; bytes past the end count as 0.
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes(be_at(bytes, at))
+/// A 16-bit field, 0 where the bytes end too early.
+pub(super) fn u16_at(from: &[u8], at: usize) -> u16 {
+    bytes::u16_at(from, at).unwrap_or(0)
 }
 
-/// A big-endian 32-bit field; bytes past the end count as 0.
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes(be_at(bytes, at))
+/// A 32-bit field, 0 where the bytes end too early.
+pub(super) fn u32_at(from: &[u8], at: usize) -> u32 {
+    bytes::u32_at(from, at).unwrap_or(0)
 }
 
-/// A big-endian 64-bit field; bytes past the end count as 0.
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_be_bytes(be_at(bytes, at))
+/// A 64-bit field, 0 where the bytes end too early.
+pub(super) fn u64_at(from: &[u8], at: usize) -> u64 {
+    bytes::u64_at(from, at).unwrap_or(0)
 }
 
 /// The three low bytes of `value`, big-endian.

@@ -50,7 +50,7 @@ fn wrap_key(
     let mut salt = [0; 64];
     salt[..32].copy_from_slice(share);
     salt[32..].copy_from_slice(&recipient.0);
-    chacha(&*derive(shared, &salt, X25519_LABEL))
+    chacha(&derive(shared, &salt, X25519_LABEL))
 }
 
 /// A header that wraps `file_key` for every recipient, its last line included.

@@ -44,7 +44,7 @@ impl std::fmt::Debug for ChunkKey {
 
 impl ChunkKey {
     fn new(file_key: &FileKey, nonce: &[u8; NONCE]) -> Result<Self, AgeError> {
-        Ok(ChunkKey(chacha(&*derive(file_key.as_ref(), nonce, b"payload"))?))
+        Ok(ChunkKey(chacha(&derive(file_key.as_ref(), nonce, b"payload"))?))
     }
 
     fn nonce(chunk: u64, last: bool) -> aead::Nonce {
@@ -75,7 +75,7 @@ impl ChunkKey {
     /// # Errors
     /// As [`ChunkKey::seal`].
     pub fn seal_run(&self, first: u64, last: bool, plain: &[u8], out: &mut Vec<u8>) -> Result<(), AgeError> {
-        debug_assert!(last || plain.len() % CHUNK == 0);
+        debug_assert!(last || plain.len().is_multiple_of(CHUNK));
         out.reserve(plain.len() + (plain.len() / CHUNK + 1) * TAG);
         let mut chunks = plain.chunks(CHUNK).peekable();
         if last && chunks.peek().is_none() {

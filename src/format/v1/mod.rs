@@ -2,13 +2,17 @@
 
 pub mod acl;
 pub mod archive_layout;
+pub mod archive_stream;
 pub mod block;
 pub mod entry;
 pub mod error;
+mod frame_scan;
 pub mod frame_table;
 pub mod index;
 pub mod index_file;
 pub mod member;
+#[cfg(test)]
+mod note_tests;
 mod pax;
 pub mod sparse;
 mod tar_fields;

@@ -30,6 +30,34 @@ pub fn align(extents: &mut Vec<Extent>, size: u64) {
     extents.truncate(kept);
 }
 
+/// Most extents that a member should have: so its map stays below 256 KiB, one record of the usual size.
+pub const MAX_EXTENTS: usize = 8192;
+
+/// Joins extents across their smallest gaps until there are at most `most` (and at least one); what lies in those gaps
+/// is then stored as zeros.
+pub fn coalesce(extents: &mut Vec<Extent>, most: usize) {
+    let surplus = extents.len().saturating_sub(most.max(1));
+    if surplus == 0 {
+        return;
+    }
+    let gap = |pair: &[Extent]| match pair {
+        [a, b] => b.offset.saturating_sub(a.offset + a.length),
+        _ => 0,
+    };
+    let mut gaps: Vec<u64> = extents.windows(2).map(gap).collect();
+    let (_, &mut largest, _) = gaps.select_nth_unstable(surplus - 1);
+    let mut joined: Vec<Extent> = Vec::with_capacity(most);
+    for extent in extents.drain(..) {
+        match joined.last_mut() {
+            Some(last) if extent.offset.saturating_sub(last.offset + last.length) <= largest => {
+                last.length = extent.offset + extent.length - last.offset;
+            }
+            _ => joined.push(extent),
+        }
+    }
+    *extents = joined;
+}
+
 /// A file that ends with a hole has an empty extent at its end: that is how extraction learns its size.
 fn closing(extents: &[Extent], size: u64) -> Option<Extent> {
     let end = extents.last().map_or(0, |e| e.offset + e.length);
@@ -141,6 +169,20 @@ mod tests {
         let mut none = vec![extent(7, 0)];
         align(&mut none, 100);
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn too_many_extents_are_joined_where_least_is_lost() {
+        let mut extents = vec![extent(0, 512), extent(1024, 512), extent(8192, 512), extent(9216, 512)];
+        let before = extents.clone();
+        coalesce(&mut extents, 4);
+        assert_eq!(extents, before);
+        coalesce(&mut extents, 2);
+        assert_eq!(extents, [extent(0, 1536), extent(8192, 1536)]);
+        coalesce(&mut extents, 0);
+        assert_eq!(extents, [extent(0, 9728)]);
+        let many: Vec<Extent> = (0..MAX_EXTENTS as u64).map(|n| extent(n << 40 >> 8, 1 << 20)).collect();
+        assert!(map_length(&many, 1 << 45) < 256 << 10);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The fields of one 512-byte header, in all dialects.
 
 use super::entry::Extent;
-use super::tar_header::BLOCK;
+use super::tar_header::{BLOCK, byte_sum};
 
 /// A header block as it was read.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ impl Raw<'_> {
     pub(super) fn sum_fits(&self) -> bool {
         let Some(said) = number(self.field(148, 8)) else { return false };
         let blanks = 8 * i64::from(b' ');
-        let unsigned: u32 = self.0.iter().map(|&b| u32::from(b)).sum();
+        let unsigned = byte_sum(self.0);
         let of_field: u32 = self.field(148, 8).iter().map(|&b| u32::from(b)).sum();
         if said == i64::from(unsigned - of_field) + blanks {
             return true;

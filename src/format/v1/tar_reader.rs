@@ -18,7 +18,7 @@ pub use super::window::{Sequential, Skip};
 /// Largest extended header (`x`, `g`), long name or long link that is read, in bytes.
 pub const MAX_EXTENDED: u64 = 1 << 20;
 /// Largest sparse map that is read, in bytes.
-pub const MAX_MAP: u64 = 64 << 20;
+pub const MAX_MAP: u64 = 16 << 20;
 /// A member that goes on with data of which the beginning is on an earlier volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Continues {
@@ -100,6 +100,7 @@ impl<R: Skip> TarReader<R> {
     /// # Errors
     /// A [`FormatError`]; after one the reader should not be used, save after `Checksum`, when `next` goes on with the
     /// following block.
+    #[allow(clippy::should_implement_trait)] // an iterator could not lend the data between two members
     pub fn next(&mut self) -> Result<Option<Item>, FormatError> {
         self.skip_data()?;
         if self.ended {

@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn there_and_back() {
         let bytes = encode(&volume()).unwrap();
-        assert!(bytes.len() % 512 == 0 && bytes.len() < 65_536);
+        assert!(bytes.len().is_multiple_of(512) && bytes.len() < 65_536);
         assert_eq!(decode(&bytes).unwrap(), volume());
         assert!(matches!(identify(&bytes), Found::Reelward(v) if *v == volume()));
         let note = recovery_note(&volume());

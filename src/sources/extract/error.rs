@@ -60,8 +60,8 @@ pub enum ExtractError {
         /// The first name.
         link: PathBuf,
     },
-    /// The first name of a hard link is not a regular file.
-    #[error("{path:?} is a hard link to {link:?}, which is not a regular file")]
+    /// The first name of a hard link is neither a regular file nor a symbolic link.
+    #[error("{path:?} is a hard link to {link:?}, which is neither a regular file nor a symbolic link")]
     LinkTargetKind {
         /// The further name.
         path: PathBuf,

@@ -134,7 +134,7 @@ impl Inner {
         Ok(())
     }
 
-    /// A further name of a file that was restored before. Its attributes are that file's and stay as they are.
+    /// A further name of a file or symbolic link that was restored before. Its attributes are that file's and stay as they are.
     pub(super) fn hard_link(
         &self,
         entry: &Entry,
@@ -160,7 +160,9 @@ impl Inner {
             Err(Errno::NOENT) => return Err(missing()),
             Err(errno) => return Err(ExtractError::system("look at", target, errno)),
         };
-        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        // A symbolic link gets a further name itself; linkat without AT_SYMLINK_FOLLOW never looks through it.
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if !kind.is_file() && !kind.is_symlink() {
             return Err(ExtractError::LinkTargetKind { path: to_path(path), link: to_path(target) });
         }
         if self.was_skipped(link) && time_of(&stat) != entry.mtime {

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::attributes::Attributes;
 use super::walk::{Directory, Item, Work, open_file};
 use crate::format::v1::tar_header::{encode_entry, padding};
+use crate::format::v1::sparse;
 use crate::format::v1::{Entry, Extent, Kind, Member, Notes, Timestamp};
 use crate::sources::{Chunk, Part, Problem, ProblemKind, Row, Segment};
 
@@ -166,6 +167,11 @@ impl Reader<'_> {
         if let Err(errno) = self.attributes.of_unopened(directory, name, &mut entry) {
             self.failed(directory, name, ProblemKind::Attributes, errno)?;
         }
+        if kind == Kind::Symlink && status.st_nlink > 1 {
+            self.flush()?;
+            self.output.send(linked(entry, &status)).ok()?;
+            return self.output.send(Part::End(Notes::default())).ok();
+        }
         self.push(&entry, name.to_bytes().to_vec(), [0; 32], Notes::default());
         Some(())
     }
@@ -281,15 +287,8 @@ impl Reader<'_> {
         let extents =
             entry.sparse.clone().unwrap_or_else(|| vec![Extent { offset: 0, length: entry.size }]);
         let (size, mtime) = (entry.size, entry.mtime);
-        let entry = Box::new(entry);
-        let identity = (status.st_dev, status.st_ino);
-        self.output
-            .send(if status.st_nlink > 1 {
-                Part::Linked { entry, identity, names: status.st_nlink as u64 }
-            } else {
-                Part::Begin(entry)
-            })
-            .ok()?;
+        let begin = if status.st_nlink > 1 { linked(entry, status) } else { Part::Begin(Box::new(entry)) };
+        self.output.send(begin).ok()?;
         let mut failure = None;
         let mut position = 0;
         for extent in extents {
@@ -335,6 +334,12 @@ impl Reader<'_> {
     }
 }
 
+/// An object with several names.
+fn linked(entry: Entry, status: &Stat) -> Part {
+    let identity = (status.st_dev, status.st_ino);
+    Part::Linked { entry: Box::new(entry), identity, names: status.st_nlink as u64 }
+}
+
 enum ReadFailure {
     Error(Errno),
     /// The file ended before its declared size.
@@ -378,6 +383,8 @@ fn data_extents(fd: &OwnedFd, size: u64) -> Option<Vec<Extent>> {
         extents.push(Extent { offset: data, length: end - data });
         at = end;
     }
+    sparse::align(&mut extents, size);
+    sparse::coalesce(&mut extents, sparse::MAX_EXTENTS);
     let dense = matches!(extents.as_slice(), [only] if only.offset == 0 && only.length == size);
     if dense { None } else { Some(extents) }
 }

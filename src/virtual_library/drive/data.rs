@@ -289,7 +289,12 @@ impl Drive {
         let plain: &[u8] = if record.encrypted {
             whole.resize(record.stored as usize, 0);
             medium.read(entry, whole)?;
-            self.crypto.open(whole, record.key, medium)?
+            let plain = self.crypto.open(whole, record.key, medium)?;
+            // The tag vouches for the bytes, not for the entry that names their length.
+            if plain.len() < length {
+                return Err(Check::new(3, 0x11, 0x00).into());
+            }
+            plain
         } else if to.len() >= total || !protect {
             let moved = to.len().min(length);
             medium.read(entry, &mut to[..moved])?;
@@ -303,12 +308,15 @@ impl Drive {
             medium.read(entry, whole)?;
             whole
         };
-        let mut from = plain.to_vec();
+        let (bytes, check) = to.split_at_mut(to.len().min(length));
+        bytes.copy_from_slice(plain.get(..bytes.len()).unwrap_or_default());
+        let mut moved = bytes.len();
         if protect {
-            from.extend_from_slice(&crc32c::crc32c(plain).to_le_bytes());
+            for (to, from) in check.iter_mut().zip(crc32c::crc32c(plain).to_le_bytes()) {
+                *to = from;
+                moved += 1;
+            }
         }
-        let moved = to.len().min(from.len());
-        to[..moved].copy_from_slice(&from[..moved]);
         Ok(moved)
     }
 

@@ -140,12 +140,15 @@ impl Drive {
         {
             return Err(Check::new(6, asc, ascq).into());
         }
+        if faults.becoming_ready > 0 {
+            return Err(Check::new(2, 0x04, 0x01).into());
+        }
         if faults.deferred_error_after.is_some() {
             self.lose_buffer()?;
             self.raise(alert::WRITE_FAILURE);
             return Err(Check::new(3, 0x0c, 0x00).deferred().into());
         }
-        let moved = self.dispatch(&cdb, reborrow(&mut data), faults)?;
+        let moved = self.dispatch(&cdb, data.again(), faults)?;
         Ok(match faults.short_transfer {
             Some(limit) => moved.min(limit),
             None => moved,
@@ -282,14 +285,5 @@ impl Drive {
             None => Check::new(0, 0, 0),
         };
         send(data, &check.bytes(), usize::from(cdb.u8(4)))
-    }
-}
-
-/// Lends the data phase to a handler.
-fn reborrow<'b>(data: &'b mut Data<'_>) -> Data<'b> {
-    match data {
-        Data::None => Data::None,
-        Data::In(buffer) => Data::In(buffer),
-        Data::Out(bytes) => Data::Out(bytes),
     }
 }

@@ -70,13 +70,13 @@ impl Drive {
         Ok(order)
     }
 
-    /// RECEIVE RECOMMENDED ACCESS ORDER: the list, or with byte 1 bit 7 what a list may hold (segments u32, bytes of one u32).
+    /// RECEIVE RECOMMENDED ACCESS ORDER: the list, or with byte 1 bit 7 what a list may hold (segments, bytes of one).
     pub(super) fn receive_order(&mut self, cdb: &Cdb, data: Data<'_>) -> Outcome {
         self.has_access_order()?;
         let mut reply = vec![0u8; 8];
         if cdb.bit(1, 0x80) {
-            reply[..4].copy_from_slice(&u32::from(SEGMENTS).to_be_bytes());
-            reply[4..].copy_from_slice(&(SEGMENT as u32).to_be_bytes());
+            reply[4..6].copy_from_slice(&SEGMENTS.to_be_bytes());
+            reply[6..].copy_from_slice(&(SEGMENT as u16).to_be_bytes());
         } else {
             reply[4..].copy_from_slice(&(self.access_order.len() as u32).to_be_bytes());
             reply.extend_from_slice(&self.access_order);

@@ -1,0 +1,79 @@
+//! What every command works with: where the state lies, which devices, how to speak.
+
+use std::path::{Path, PathBuf};
+
+use super::args::Global;
+use super::error::CliError;
+use super::output::Output;
+use crate::engine::{Appliance, DeviceChoice, Settings};
+use crate::format::age::Identity;
+
+/// Names the state directory where `--state-dir` does not.
+const STATE_VARIABLE: &str = "REELWARD_STATE_DIR";
+/// The state directory of an installation.
+const SYSTEM_STATE: &str = "/var/lib/reelward";
+/// The state directory of a user.
+const USER_STATE: &str = "reelward-state";
+
+/// The frame of one command.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    /// Where to speak.
+    pub(super) output: Output,
+    /// The state directory that was asked for, by option or environment.
+    pub(super) named_state: Option<PathBuf>,
+    /// Devices named.
+    pub(super) devices: DeviceChoice,
+}
+
+impl Context {
+    pub(super) fn new(output: Output, global: Global) -> Context {
+        let variable = || std::env::var_os(STATE_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Context {
+            output,
+            named_state: global.state_dir.or_else(variable),
+            devices: DeviceChoice { drive: global.drive, changer: global.changer },
+        }
+    }
+
+    /// The state directory in force.
+    pub(super) fn state(&self) -> PathBuf {
+        self.named_state.clone().unwrap_or_else(|| {
+            PathBuf::from(if is_root() { SYSTEM_STATE } else { USER_STATE })
+        })
+    }
+
+    /// Opens the state directory.
+    pub(super) fn open(&self) -> Result<Appliance, CliError> {
+        Ok(Appliance::open(Settings { state: self.state(), devices: self.devices.clone() })?)
+    }
+}
+
+/// Whether this process may do everything.
+pub(super) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The identities in key files.
+///
+/// # Errors
+/// A file that cannot be read, or holds something else.
+pub(super) fn identities(files: &[PathBuf]) -> Result<Vec<Identity>, CliError> {
+    let mut found = Vec::new();
+    for path in files {
+        found.extend(identities_in(path)?);
+    }
+    Ok(found)
+}
+
+fn identities_in(path: &Path) -> Result<Vec<Identity>, CliError> {
+    let text = std::fs::read_to_string(path)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|source| CliError::File { path: path.into(), what: "cannot be read as a key file", source })?;
+    let identities = Identity::parse_file(&text)
+        .map_err(|source| CliError::Key { what: format!("{}: not a key file", path.display()), source })?;
+    if identities.is_empty() {
+        return Err(CliError::Failed(format!("{}: holds no age identity", path.display())));
+    }
+    Ok(identities)
+}
