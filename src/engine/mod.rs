@@ -8,16 +8,26 @@ mod error;
 mod fence;
 mod index_file;
 mod label;
+mod library;
+mod rebuild;
 mod restore;
 mod station;
+mod tape_file;
+mod tapes;
+mod verify;
 
 pub use appliance::{Appliance, Settings};
 pub use backup::{BackupReport, BackupRequest, Compression};
 pub use devices::DeviceChoice;
 pub use error::EngineError;
 pub use label::{LabelRequest, LabelReport};
+pub use crate::catalog::CheckReport;
+pub use library::{DeviceRow, ElementRow, LibraryStatus, MoveReport, Place};
+pub use rebuild::{EncryptedIndex, RebuildReport, RebuildRequest, RebuiltVolume};
 pub use restore::{Fault, PlannedVolume, RestorePlan, RestoreReport, RestoreRequest};
 pub use station::{Loader, Station};
+pub use tapes::{TapeInfo, TapePart, TapeRow};
+pub use verify::{VerifyReport, VerifyRequest, VolumeCheck};
 
 /// Nanoseconds since the epoch, now.
 fn now() -> i64 {

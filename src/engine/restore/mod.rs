@@ -16,6 +16,7 @@ use crate::pipeline::{Phase, Progress, Unpacked};
 use crate::sources::extract::{ExtractOptions, Extractor, Outcome};
 
 pub(super) use read_back::{ReadBack, Sink};
+pub(super) use select::set_named;
 pub use select::{PlannedVolume, RestorePlan};
 
 /// What to restore, and where to.

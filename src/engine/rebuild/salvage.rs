@@ -1,0 +1,242 @@
+//! Archives that no index covers: their members are entered from the tar headers, as an interrupted set.
+
+use std::io;
+
+use super::members::Entering;
+use super::scan::{Label, Orphan, Orphans, Task};
+use super::stream::Stream;
+use super::RebuiltVolume;
+use crate::catalog::{
+    BackupSet, Checkpoint, NewArchive, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
+};
+use crate::drive::{BlockAddress, Drive};
+use crate::engine::EngineError;
+use crate::engine::restore::chain;
+use crate::engine::tape_file::TapeFile;
+use crate::engine::verify::is_missing_key;
+use crate::format::v1::tar_reader::{Sequential, TarReader};
+
+/// A part that is being entered.
+struct Current {
+    label: Label,
+    set: SetId,
+    entering: Entering,
+}
+
+/// Reading one archive: what is told of it, or why nothing is.
+type Read<T> = Result<Result<T, String>, EngineError>;
+
+impl Task<'_> {
+    /// Enters what lies in archives without an index on the volume in the drive.
+    ///
+    /// # Errors
+    /// The catalog failed, or the drive in a way that ends the task.
+    pub(super) fn salvage(
+        &mut self,
+        drive: &mut Drive,
+        left: Orphans,
+        report: &mut RebuiltVolume,
+    ) -> Result<(), EngineError> {
+        let mut current: Option<Current> = None;
+        let mut used = left.volume.used;
+        let change_reference = drive.volume_change_reference()?;
+        for orphan in &left.archives {
+            let place = Place { volume: &left.volume, not_before: left.not_before, change_reference };
+            match self.archive(drive, orphan, &place, &mut current, &mut used, &mut report.problems)? {
+                Ok(members) => {
+                    report.members += members;
+                    report.salvaged += members;
+                    self.progress.done(members, 0);
+                }
+                Err(reason) => report.problems.push(format!("tape file {}: {reason}", orphan.file)),
+            }
+        }
+        if let Some(current) = current {
+            self.catalog.finish_set(current.set, SetState::Interrupted, crate::engine::now())?;
+            report.parts_added += 1;
+        }
+        // Entering archives one by one moved the end of the volume along with them.
+        let mut volume = Volume { used, change_reference, ..left.volume.clone() };
+        if let Some(tail) = &left.tail {
+            let opened = match self.catalog.open_part_on(volume.id)? {
+                Some(_) => Ok(()),
+                None => self.open_tail(drive, tail, &left)?,
+            };
+            let mut what = format!("tape file {} was never finished: its members are left out", tail.file);
+            if let Err(reason) = opened {
+                what.push_str(&format!("; {reason}, so that this volume takes no more"));
+                volume.status = VolumeStatus::Full;
+            }
+            report.problems.push(what);
+        }
+        if volume.status == VolumeStatus::Blank {
+            volume.status = VolumeStatus::Active;
+        }
+        report.sets = self.catalog.sets_on_volume(volume.id)?.len() as u64;
+        Ok(self.catalog.update_volume(&volume)?)
+    }
+
+    /// The set and part of an archive that was never finished, empty, so that the next task knows what it may overwrite.
+    fn open_tail(&mut self, drive: &mut Drive, tail: &Orphan, left: &Orphans) -> Read<()> {
+        drive.locate(BlockAddress(tail.block))?;
+        let tape = TapeFile::open(drive, left.volume.record_size as usize);
+        let stream = match Stream::open(tape, self.identities) {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Err(chain(&error))),
+        };
+        let about = About { compression: stream.compression(), recipients: stream.recipients().to_vec() };
+        let mut tar = TarReader::new(Sequential(stream));
+        let _ = tar.next(); // its first member may be cut off; the comment stands before it
+        let Some(label) = tar.comment().and_then(Label::parse) else {
+            return Ok(Err("it does not say to which set it belongs".into()));
+        };
+        let place = Place { volume: &left.volume, not_before: left.not_before, change_reference: None };
+        let opened = self.part(&label, &about, &place)?;
+        Ok(match opened {
+            Ok(set) => {
+                self.catalog.finish_set(set.id, SetState::Interrupted, crate::engine::now())?;
+                Ok(())
+            }
+            Err(reason) => Err(reason),
+        })
+    }
+
+    /// Enters one archive; the members entered.
+    fn archive(
+        &mut self,
+        drive: &mut Drive,
+        orphan: &Orphan,
+        place: &Place<'_>,
+        current: &mut Option<Current>,
+        used: &mut u64,
+        problems: &mut Vec<String>,
+    ) -> Read<u64> {
+        drive.locate(BlockAddress(orphan.block))?;
+        let record_size = place.volume.record_size;
+        let mut tape = TapeFile::open(drive, record_size as usize);
+        let mut stream = match Stream::open(&mut tape, self.identities) {
+            Ok(stream) => stream,
+            Err(error) if is_missing_key(&error) => {
+                return Ok(Err("encrypted and without an index; give its key with --identity".into()));
+            }
+            Err(error) => return Ok(Err(chain(&error))),
+        };
+        let about = About { compression: stream.compression(), recipients: stream.recipients().to_vec() };
+        let header_bytes = stream.header_bytes();
+        let mut tar = TarReader::new(Sequential(&mut stream));
+        let first = match tar.next() {
+            Ok(first) => first,
+            Err(error) if tar.comment().is_none() => return Ok(Err(chain(&error))),
+            Err(error) => {
+                problems.push(format!("tape file {}: no member can be read: {}", orphan.file, chain(&error)));
+                None
+            }
+        };
+        let Some(label) = tar.comment().and_then(Label::parse) else {
+            return Ok(Err("not an archive of ours, and no index".into()));
+        };
+        self.seen.add_set(&label.set);
+        let goes_on = current.as_ref().is_some_and(|c| (&c.label.set, c.label.part) == (&label.set, label.part));
+        if !goes_on {
+            if let Some(done) = current.take() {
+                self.catalog.finish_set(done.set, SetState::Interrupted, crate::engine::now())?;
+            }
+            let set = match self.part(&label, &about, place)? {
+                Ok(set) => set,
+                Err(reason) => return Ok(Err(reason)),
+            };
+            if self.catalog.archives_of(set.id)?.iter().any(|known| known.number == label.archive) {
+                return Ok(Err(format!("archive {} of set {} is in the catalog already", label.archive, label.set)));
+            }
+            let writer = self.catalog.writer(set.id, set.committed)?;
+            *current = Some(Current { label: label.clone(), set: set.id, entering: Entering::new(writer) });
+        }
+        let Some(current) = current else { return Ok(Ok(0)) };
+        let before = current.entering.members;
+        current.entering.archive(&mut tar, first, &label, problems)?;
+        drop(tar);
+        // To the end of the file, for its length; an error was told already.
+        let _ = io::copy(&mut stream, &mut io::sink());
+        let (stream_bytes, frames) = stream.finish();
+        let records = orphan.end_block.saturating_sub(orphan.block + 1);
+        let whole = tape.records() == records;
+        let stored_bytes = if whole { tape.bytes() } else { records.saturating_mul(u64::from(record_size)) };
+        *used = used.saturating_add(stored_bytes);
+        let archive = NewArchive {
+            number: label.archive,
+            part: label.part,
+            file: orphan.file,
+            block: orphan.block,
+            records,
+            stream_bytes,
+            stored_bytes,
+            header_bytes,
+            frames,
+        };
+        current.entering.writer.commit(Checkpoint {
+            archive: &archive,
+            fragments: &[],
+            end_block: orphan.end_block,
+            end_file: orphan.file + 1,
+            change_reference: place.change_reference,
+            used: *used,
+            written: place.volume.last_written.unwrap_or(place.not_before),
+        })?;
+        Ok(Ok(current.entering.members - before))
+    }
+
+    /// The set of a part without an index, and the part itself, added where they are not known.
+    fn part(&mut self, label: &Label, about: &About, place: &Place<'_>) -> Read<BackupSet> {
+        let known = self.catalog.set_by_uuid(&label.set)?;
+        let parts = known.as_ref().map(|set| self.catalog.parts_of(set.id)).transpose()?.unwrap_or_default();
+        if let Some(part) = parts.iter().find(|part| part.number == label.part) {
+            if part.index_file.is_some() || parts.last().is_some_and(|last| last.number > label.part) {
+                return Ok(Err(format!("part {} of set {} is in the catalog already", label.part, label.set)));
+            }
+        } else if parts.last().map_or(0, |last| last.number) + 1 != label.part {
+            return Ok(Err(format!(
+                "part {} of set {} has no index and can be entered only behind part {}; rebuild from that one's volume first",
+                label.part,
+                label.set,
+                label.part.saturating_sub(1)
+            )));
+        }
+        let set = match known {
+            Some(set) => set,
+            None => {
+                let id = self.catalog.begin_set(&NewSet {
+                    uuid: label.set.clone(),
+                    job: "recovered".into(),
+                    host: String::new(),
+                    roots: Vec::new(),
+                    compression: about.compression.into(),
+                    recipients: about.recipients.clone(),
+                    started: place.not_before,
+                })?;
+                self.catalog.set(id)?
+            }
+        };
+        if !parts.iter().any(|part| part.number == label.part) {
+            self.catalog.begin_part(&NewPart {
+                set: set.id,
+                number: label.part,
+                volume: place.volume.id,
+                first_ordinal: set.committed,
+            })?;
+        }
+        Ok(Ok(set))
+    }
+}
+
+/// What the stream of an archive tells of its set.
+struct About {
+    compression: &'static str,
+    recipients: Vec<String>,
+}
+
+/// Where an archive lies.
+struct Place<'a> {
+    volume: &'a Volume,
+    not_before: i64,
+    change_reference: Option<u32>,
+}

@@ -1,0 +1,169 @@
+//! What the catalog says of volumes, and where they are.
+
+use serde::Serialize;
+
+use super::library::Place;
+use super::{Appliance, EngineError};
+use crate::catalog::{CheckReport, Volume, VolumeStatus};
+
+/// One volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TapeRow {
+    /// Its name.
+    pub label: String,
+    /// Barcode, where it has one.
+    pub barcode: Option<String>,
+    /// Identity.
+    pub uuid: String,
+    /// Pool.
+    pub pool: Option<String>,
+    /// `blank`, `active`, `full`, `expired`, `retired` or `exported`.
+    pub status: &'static str,
+    /// Bytes written.
+    pub used: u64,
+    /// Bytes it holds, uncompressed; 0 when not known.
+    pub capacity: u64,
+    /// Backup sets with a part on it.
+    pub sets: u64,
+    /// When something was last committed on it, RFC 3339, UTC.
+    pub last_written: Option<String>,
+    /// `LTO-9` and the like.
+    pub generation: Option<String>,
+    /// Bytes of a record.
+    pub record_size: u32,
+}
+
+/// One part of a set, as it lies on a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TapePart {
+    /// Number of the set.
+    pub set_id: i64,
+    /// Identity of the set.
+    pub set: String,
+    /// Name of the job.
+    pub job: String,
+    /// `open`, `complete` or `interrupted`.
+    pub state: &'static str,
+    /// When the set began, RFC 3339, UTC.
+    pub started: String,
+    /// Number of the part in the set, from 1.
+    pub part: u32,
+    /// Members of the part.
+    pub members: u64,
+    /// Bytes of their content.
+    pub bytes: u64,
+    /// Archive files of the part.
+    pub archives: u64,
+    /// Tape file number of its index; none while it is not written.
+    pub index_file: Option<u64>,
+    /// Who can read it; everybody when empty.
+    pub recipients: Vec<String>,
+}
+
+/// One volume in detail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TapeInfo {
+    /// The row.
+    #[serde(flatten)]
+    pub row: TapeRow,
+    /// When it was labelled, RFC 3339, UTC.
+    pub created: String,
+    /// Logical block behind the last committed filemark.
+    pub end_block: u64,
+    /// Number of the tape file that begins there.
+    pub end_file: u64,
+    /// What lies on it, in the order of the sets.
+    pub parts: Vec<TapePart>,
+    /// Where it is; none when no library in use has it.
+    pub place: Option<Place>,
+}
+
+impl Appliance {
+    /// All volumes, in the order they were added.
+    ///
+    /// # Errors
+    /// The catalog failed.
+    pub fn tapes(&self) -> Result<Vec<TapeRow>, EngineError> {
+        self.catalog().volumes()?.into_iter().map(|volume| self.row(volume)).collect()
+    }
+
+    /// One volume by label, barcode or identity, and its place in the library.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSuchVolume`]; the catalog failed. A library that does not answer is no error.
+    pub fn tape_info(&mut self, name: &str) -> Result<TapeInfo, EngineError> {
+        let volume = self.volume_named(name)?;
+        let mut parts = Vec::new();
+        for part in self.catalog().parts_on(volume.id)? {
+            let set = self.catalog().set(part.set)?;
+            let archives = self.catalog().archives_of(part.set)?;
+            parts.push(TapePart {
+                set_id: set.id.0,
+                set: set.uuid,
+                job: set.job,
+                state: set.state.as_str(),
+                started: super::rfc3339(set.started),
+                part: part.number,
+                members: part.members,
+                bytes: part.bytes,
+                archives: archives.iter().filter(|archive| archive.part == part.number).count() as u64,
+                index_file: part.index_file,
+                recipients: set.recipients,
+            });
+        }
+        let place = volume.barcode.as_deref().and_then(|barcode| self.place_of(barcode));
+        Ok(TapeInfo {
+            created: super::rfc3339(volume.created),
+            end_block: volume.end_block,
+            end_file: volume.end_file,
+            parts,
+            place,
+            row: self.row(volume)?,
+        })
+    }
+
+    /// Whether the catalog agrees with itself.
+    ///
+    /// # Errors
+    /// The catalog cannot be read at all.
+    pub fn check_catalog(&self) -> Result<CheckReport, EngineError> {
+        Ok(self.catalog().check()?)
+    }
+
+    /// The volume that a user means by label, barcode or identity.
+    pub(super) fn volume_named(&self, name: &str) -> Result<Volume, EngineError> {
+        let volumes = self.catalog().volumes()?;
+        let by = |fits: &dyn Fn(&Volume) -> bool| volumes.iter().find(|volume| fits(volume)).cloned();
+        by(&|volume| volume.label == name)
+            .or_else(|| by(&|volume| volume.barcode.as_deref() == Some(name)))
+            .or_else(|| by(&|volume| volume.uuid == name))
+            .ok_or_else(|| EngineError::NoSuchVolume { name: name.to_owned() })
+    }
+
+    fn row(&self, volume: Volume) -> Result<TapeRow, EngineError> {
+        Ok(TapeRow {
+            sets: self.catalog().sets_on_volume(volume.id)?.len() as u64,
+            status: status_name(volume.status),
+            last_written: volume.last_written.map(super::rfc3339),
+            label: volume.label,
+            barcode: volume.barcode,
+            uuid: volume.uuid,
+            pool: volume.pool,
+            used: volume.used,
+            capacity: volume.capacity,
+            generation: volume.generation,
+            record_size: volume.record_size,
+        })
+    }
+}
+
+fn status_name(status: VolumeStatus) -> &'static str {
+    match status {
+        VolumeStatus::Blank => "blank",
+        VolumeStatus::Active => "active",
+        VolumeStatus::Full => "full",
+        VolumeStatus::Expired => "expired",
+        VolumeStatus::Retired => "retired",
+        VolumeStatus::Exported => "exported",
+    }
+}
