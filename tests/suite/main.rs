@@ -3,5 +3,7 @@
 
 mod architecture;
 mod backup_restore;
+mod crash;
 mod refusals;
 mod support;
+mod without_us;
