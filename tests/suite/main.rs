@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod architecture;
+mod cli;
 mod backup_restore;
 mod crash;
 mod refusals;
