@@ -90,7 +90,9 @@ pub struct RebuildReport {
 impl RebuildReport {
     /// Whether everything that was met is in the catalog now.
     pub fn is_complete(&self) -> bool {
-        !self.cancelled && self.encrypted.is_empty() && self.volumes.iter().all(|volume| volume.problems.is_empty())
+        !self.cancelled
+            && self.encrypted.is_empty()
+            && self.volumes.iter().all(|volume| volume.problems.is_empty())
     }
 }
 
@@ -229,9 +231,12 @@ fn mount_again<'a>(
 fn is_readable(catalog: &Catalog) -> Result<bool, EngineError> {
     match catalog.check() {
         Ok(report) => Ok(!report.problems.iter().any(|problem| problem.starts_with("SQLite: "))),
-        Err(CatalogError::Sql(_) | CatalogError::Corrupt { .. } | CatalogError::Block(_) | CatalogError::Bytes(_)) => {
-            Ok(false)
-        }
+        Err(
+            CatalogError::Sql(_)
+            | CatalogError::Corrupt { .. }
+            | CatalogError::Block(_)
+            | CatalogError::Bytes(_),
+        ) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -240,6 +245,9 @@ fn is_readable(catalog: &Catalog) -> Result<bool, EngineError> {
 fn is_fatal(error: &EngineError) -> bool {
     matches!(
         error,
-        EngineError::Catalog(_) | EngineError::Changer(_) | EngineError::Operator(_) | EngineError::Request(_)
+        EngineError::Catalog(_)
+            | EngineError::Changer(_)
+            | EngineError::Operator(_)
+            | EngineError::Request(_)
     )
 }
