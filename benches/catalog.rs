@@ -1,5 +1,7 @@
 //! Builds a catalog of N members from a seed and measures it: `cargo bench --bench catalog -- [--members N] [--sets N] [--runs N]`.
 
+#![allow(clippy::expect_used, reason = "a bench that fails shall stop")]
+
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};

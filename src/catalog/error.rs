@@ -103,3 +103,17 @@ pub enum CatalogError {
     #[error("a search thread failed")]
     Thread,
 }
+
+impl CatalogError {
+    /// Whether the catalog itself is damaged: it can be moved aside and rebuilt from tape.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            CatalogError::Corrupt { .. } | CatalogError::Block(_) | CatalogError::Bytes(_) => true,
+            CatalogError::Sql(error) => {
+                matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,14 +1,19 @@
 //! Search by wildcard: exact total, a window of rows.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::directories::{by_path, spans};
 use super::members::{PathCache, count_visible, join, overlap, resolve, visible};
+use super::pool::Pool;
 use super::scan::{Scan, Unit, count_units, units_of};
-use super::{Catalog, Pattern, Result, SetId, lookup};
+use super::{Catalog, CatalogError, Pattern, Result, SetId, lookup};
 use crate::format::v1::{Kind, Member};
+
+/// Rows from which on a second thread helps to fetch them.
+const PARALLEL_ROWS: usize = 32;
 
 /// What to search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +121,7 @@ impl Catalog {
             let hits = unit.hits(&connection, &scan, &mut paths, &wanted)?;
             window.hits.extend(hits.into_iter().map(|ordinal| (unit.set(), ordinal)));
         }
-        let rows = rows(&connection, &window.hits, &mut paths)?;
+        let rows = fetch(&self.pool, &connection, &window.hits, &mut paths)?;
         Ok(Found { total: window.total, rows })
     }
 }
@@ -176,6 +181,26 @@ fn narrowed(
         }
     }
     Ok(ranges)
+}
+
+/// The rows of these matches; many of them by two threads, for each may be in a block of its own.
+fn fetch(
+    pool: &Arc<Pool>,
+    connection: &Connection,
+    hits: &[(SetId, u64)],
+    paths: &mut PathCache,
+) -> Result<Vec<FoundMember>> {
+    if hits.len() < PARALLEL_ROWS {
+        return rows(connection, hits, paths);
+    }
+    let (front, back) = hits.split_at(hits.len() / 2);
+    let second = pool.get()?;
+    std::thread::scope(|scope| {
+        let other = scope.spawn(move || rows(&second, back, &mut PathCache::new()));
+        let mut all = rows(connection, front, paths)?;
+        all.extend(other.join().unwrap_or(Err(CatalogError::Thread))?);
+        Ok(all)
+    })
 }
 
 fn rows(connection: &Connection, hits: &[(SetId, u64)], paths: &mut PathCache) -> Result<Vec<FoundMember>> {

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::pool::{Pool, open_reader};
 use super::{CatalogError, Result};
 
 /// Bytes of a page: measured, see docs/catalog.md.
-const PAGE_SIZE: i64 = 16384;
+const PAGE_SIZE: i64 = 8192;
 /// "RWC1".
 const APPLICATION_ID: i64 = 0x5257_4331;
 /// Pages of the log after which a commit copies it into the file.
-const CHECKPOINT_PAGES: i64 = 2000;
+const CHECKPOINT_PAGES: i64 = 4000;
 
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001-initial.sql")];
 
@@ -127,17 +127,7 @@ fn append(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn corrupt_or(error: CatalogError, path: &Path) -> CatalogError {
-    match &error {
-        CatalogError::Sql(sql)
-            if matches!(
-                sql.sqlite_error_code(),
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-            ) =>
-        {
-            CatalogError::Corrupt { path: path.to_path_buf() }
-        }
-        _ => error,
-    }
+    if error.is_damage() { CatalogError::Corrupt { path: path.to_path_buf() } } else { error }
 }
 
 fn prepare(path: &Path, page_size: i64) -> Result<Connection> {

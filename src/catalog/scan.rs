@@ -11,13 +11,13 @@ use super::glob::Shape;
 use super::ids::key;
 use super::members::{PathCache, block_of, overlap, resolve};
 use super::pool::Pool;
-use super::segment::{Segment, trigrams};
+use super::segment::{Segment, buckets};
 use super::{CatalogError, DirectoryId, Pattern, Result, SetId};
 use crate::format::v1::Kind;
 use crate::format::v1::block::names_of;
 
-/// Trigrams that are looked up for one pattern.
-const MAX_TRIGRAMS: usize = 12;
+/// Buckets that are looked up for one pattern.
+const MAX_BUCKETS: usize = 12;
 /// Below this many blocks a second thread costs more than it saves.
 const PARALLEL_BLOCKS: usize = 128;
 
@@ -28,15 +28,15 @@ pub(super) struct Scan {
     shape: Shape,
     /// Searches for the stretch of the shape.
     finder: Finder<'static>,
-    trigrams: Vec<u32>,
+    buckets: Vec<u32>,
 }
 
 impl Scan {
     pub(super) fn new(pattern: Pattern, kinds: Vec<Kind>) -> Scan {
         let required = pattern.required();
         let mut wanted = Vec::new();
-        required.iter().for_each(|stretch| trigrams(stretch, &mut wanted));
-        wanted.truncate(MAX_TRIGRAMS);
+        required.iter().for_each(|stretch| buckets(stretch, &mut wanted));
+        wanted.truncate(MAX_BUCKETS);
         let shape = if pattern.is_whole_path() {
             Shape::Holds(required.into_iter().next().unwrap_or_default())
         } else {
@@ -46,7 +46,7 @@ impl Scan {
             Shape::Everything => Vec::new(),
             Shape::Stretch(s) | Shape::Holds(s) => s.clone(),
         };
-        Scan { pattern, kinds, shape, finder: Finder::new(&needle).into_owned(), trigrams: wanted }
+        Scan { pattern, kinds, shape, finder: Finder::new(&needle).into_owned(), buckets: wanted }
     }
 
     /// Whether every member matches.
@@ -361,7 +361,7 @@ pub(super) fn units_of(
         if known == Some(0) {
             continue;
         }
-        let mut mask = segment.candidates(connection, &scan.trigrams)?;
+        let mut mask = segment.candidates(connection, &scan.buckets)?;
         if !whole {
             let mut first = segment.first_ordinal;
             for (index, count) in segment.counts.iter().enumerate() {

@@ -1,7 +1,8 @@
-//! Segments: which of up to 64 blocks may hold a trigram, and how often each extension occurs.
+//! Segments: which of up to 64 blocks may hold a few bytes in a row, and how often each extension occurs.
 //!
-//! A trigram is three bytes of a name in ASCII lower case, NUL standing before its first byte and behind its last, so that
-//! beginnings and ends are found too. Its hash picks a bucket; a bucket is a bitmap with a bit for each block.
+//! A gram is three or four bytes of a name in ASCII lower case, NUL standing before its first byte and behind its last, so that
+//! beginnings and ends are found too. Its hash picks a bucket; a bucket is a bitmap with a bit for each block. Almost any three
+//! letters stand somewhere in a thousand names; four do not.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ use crate::format::bytes::{Cursor, put_varint};
 
 /// Blocks a segment covers at most.
 pub(super) const MAX_BLOCKS: usize = 64;
-const MAX_BUCKET_BITS: u32 = 14;
+const MAX_BUCKET_BITS: u32 = 15;
 const MIN_BUCKET_BITS: u32 = 6;
 /// Buckets in one row of `signature`.
 const SLICE_BITS: u32 = 8;
@@ -24,9 +25,18 @@ const MAX_EXTENSION: usize = 12;
 /// Extensions counted while a segment is built; later ones are never listed.
 const MAX_COUNTED: usize = 4096;
 
+/// The bucket of the last three of these four bytes, unless they join two names.
 #[inline]
-fn bucket(trigram: u32) -> u32 {
-    trigram.wrapping_mul(0x9E37_79B1) >> (32 - MAX_BUCKET_BITS)
+fn bucket_of_three(bytes: u32) -> Option<u32> {
+    let gram = bytes & 0xff_ffff;
+    (gram & 0xff00 != 0).then(|| gram.wrapping_mul(0x9E37_79B1) >> (32 - MAX_BUCKET_BITS))
+}
+
+/// The bucket of these four bytes, unless they join two names.
+#[inline]
+fn bucket_of_four(bytes: u32) -> Option<u32> {
+    let apart = bytes & 0xff00 != 0 && bytes & 0xff_0000 != 0;
+    apart.then(|| (bytes ^ bytes >> 15).wrapping_mul(0x85EB_CA6B) >> (32 - MAX_BUCKET_BITS))
 }
 
 /// What stands behind the last dot.
@@ -71,14 +81,13 @@ impl SegmentBuilder {
         let bit = 1u64 << (self.counts.len() % MAX_BLOCKS);
         self.counts.push(count as u16);
         self.members += u64::from(count);
-        let mut trigram = 0u32;
+        let mut last = 0u32;
         for &byte in names {
-            trigram = (trigram << 8 | u32::from(byte.to_ascii_lowercase())) & 0xff_ffff;
-            // A NUL in the middle would join two names.
-            if trigram & 0xff00 != 0
-                && let Some(slot) = self.table.get_mut(bucket(trigram) as usize)
-            {
-                *slot |= bit;
+            last = last << 8 | u32::from(byte.to_ascii_lowercase());
+            for bucket in [bucket_of_three(last), bucket_of_four(last)].into_iter().flatten() {
+                if let Some(slot) = self.table.get_mut(bucket as usize) {
+                    *slot |= bit;
+                }
             }
         }
         for name in names.split(|b| *b == 0) {
@@ -201,18 +210,18 @@ impl Segment {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// A bit for each block that may hold all of these trigrams.
-    pub(super) fn candidates(&self, connection: &Connection, trigrams: &[u32]) -> Result<u64> {
+    /// A bit for each block that may hold all grams of these buckets.
+    pub(super) fn candidates(&self, connection: &Connection, buckets: &[u32]) -> Result<u64> {
         let blocks = self.counts.len();
         let mut all = if blocks >= 64 { u64::MAX } else { (1 << blocks) - 1 };
         let bits = self.buckets.max(1).trailing_zeros().min(MAX_BUCKET_BITS);
         let width = width(blocks);
         let mut statement = connection.prepare_cached("SELECT bitmaps FROM signature WHERE key = ?1")?;
-        for trigram in trigrams {
+        for bucket in buckets {
             if all == 0 {
                 break;
             }
-            let bucket = bucket(*trigram) >> (MAX_BUCKET_BITS - bits);
+            let bucket = bucket >> (MAX_BUCKET_BITS - bits);
             let (slice, index) = (bucket >> SLICE_BITS, bucket as usize & ((1 << SLICE_BITS) - 1));
             let bitmap = statement
                 .query_row([(self.id << SLICE_BITS) | i64::from(slice)], |row| {
@@ -251,17 +260,15 @@ impl Segment {
     }
 }
 
-/// The trigrams of a stretch that every matching name holds; NULs in it stand for a beginning or an end.
-pub(super) fn trigrams(literal: &[u8], out: &mut Vec<u32>) {
-    for window in literal.windows(3) {
-        if let [a, b, c] = window
-            && *b != 0
-        {
-            let trigram =
-                [a, b, c].iter().fold(0u32, |all, byte| all << 8 | u32::from(byte.to_ascii_lowercase()));
-            if !out.contains(&trigram) {
-                out.push(trigram);
-            }
+/// The buckets of the grams of a stretch that every matching name holds, the telling ones first; NULs in it stand for a
+/// beginning or an end.
+pub(super) fn buckets(literal: &[u8], out: &mut Vec<u32>) {
+    let join = |bytes: &[u8]| bytes.iter().fold(0u32, |all, b| all << 8 | u32::from(b.to_ascii_lowercase()));
+    let four = literal.windows(4).filter_map(|w| bucket_of_four(join(w)));
+    let three = literal.windows(3).filter_map(|w| bucket_of_three(join(w)));
+    for bucket in four.chain(three) {
+        if !out.contains(&bucket) {
+            out.push(bucket);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::format::v1::index::{ArchiveDescription, FrameTable, PartState, SetDes
 use crate::format::v1::{Kind, Member, Notes};
 
 pub(super) struct Rig {
-    pub(super) directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     pub(super) catalog: Catalog,
     pub(super) volume: VolumeId,
 }
@@ -35,7 +35,7 @@ impl Rig {
         let directory = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(&directory.path().join("catalog.db")).unwrap();
         let volume = catalog.add_volume(&volume("vol")).unwrap();
-        Rig { directory, catalog, volume }
+        Rig { _directory: directory, catalog, volume }
     }
 
     pub(super) fn set(&self, uuid: &str) -> SetId {
@@ -98,12 +98,12 @@ pub(super) fn member(name: &[u8], kind: Kind, n: u64) -> Member {
         uid: (n % 3) as u32,
         gid: 0,
         size: if regular { n * 31 } else { 0 },
-        mtime: n as i64 * 1_000_000_000 + if n % 7 == 0 { 5 } else { 0 },
+        mtime: n as i64 * 1_000_000_000 + if n.is_multiple_of(7) { 5 } else { 0 },
         sha256: if regular { [n as u8; 32] } else { [0; 32] },
         archive: 1,
         offset: n * 512,
         link: if kind == Kind::Symlink { b"target".to_vec() } else { Vec::new() },
-        notes: if n % 11 == 0 { Notes::CHANGED } else { Notes::default() },
+        notes: if n.is_multiple_of(11) { Notes::CHANGED } else { Notes::default() },
     }
 }
 
@@ -539,4 +539,48 @@ fn the_newest_version_of_a_name_is_shown_and_a_deleted_set_is_gone() {
         })
         .unwrap();
     assert_eq!(left, 0);
+}
+
+#[test]
+fn two_writers_share_directories() {
+    let rig = Rig::new();
+    let sets = [rig.set("set-x"), rig.set("set-y")];
+    let mut writers = sets.map(|set| rig.catalog.writer(set, 0).unwrap());
+    for name in [&b"same"[..], b"other"] {
+        for writer in &mut writers {
+            writer.enter(name).unwrap();
+            writer.push(&member(name, Kind::Directory, 1)).unwrap();
+            writer.push(&member(b"file.txt", Kind::Regular, 2)).unwrap();
+            writer.leave().unwrap();
+        }
+    }
+    let [first, second] = &mut writers;
+    commit(first, 1, 1, &[]);
+    assert_eq!(rig.catalog.find(&FindQuery::new(b"file.txt")).unwrap().total, 2);
+    commit(second, 1, 1, &[]);
+    assert_eq!(rig.catalog.find(&FindQuery::new(b"/same/*")).unwrap().total, 2);
+    assert_eq!(rig.catalog.browse(None, b"", 10, 0).unwrap().total, 2);
+    let directories: i64 =
+        rig.catalog.readers().unwrap().query_row("SELECT count(*) FROM directory", [], |r| r.get(0)).unwrap();
+    assert_eq!(directories, 2);
+    assert!(rig.catalog.check().unwrap().is_sound());
+    // A second process that has come to the same ids in the meantime is refused, not mixed up.
+    let other = Catalog::open(rig.catalog.path()).unwrap();
+    let mut late = other.writer(rig.set("set-z"), 0).unwrap();
+    late.enter(b"late").unwrap();
+    late.push(&member(b"late", Kind::Directory, 1)).unwrap();
+    first.enter(b"new").unwrap();
+    first.push(&member(b"new", Kind::Directory, 1)).unwrap();
+    commit(first, 2, 1, &[]);
+    let archive = archive(1, 1);
+    let checkpoint = Checkpoint {
+        archive: &archive,
+        fragments: &[],
+        end_block: 1,
+        end_file: 1,
+        change_reference: None,
+        used: 1,
+        written: 1,
+    };
+    assert!(matches!(late.commit(checkpoint), Err(CatalogError::OtherWriter)));
 }

@@ -45,7 +45,12 @@ impl Context {
 
     /// Opens the state directory.
     pub(super) fn open(&self) -> Result<Appliance, CliError> {
-        Ok(Appliance::open(Settings { state: self.state(), devices: self.devices.clone() })?)
+        Ok(Appliance::open(self.settings())?)
+    }
+
+    /// The state directory and the devices.
+    pub(super) fn settings(&self) -> Settings {
+        Settings { state: self.state(), devices: self.devices.clone() }
     }
 }
 

@@ -90,6 +90,9 @@ fn details(now: &Snapshot) -> String {
         total => format!("{} of {}", text::count(now.files), text::plural(total, "file")),
     };
     text.push_str(&format!(", {}", phase(now.phase)));
+    if now.buffer_percent > 0 {
+        text.push_str(&format!(", buffer {} %", now.buffer_percent));
+    }
     if !now.volume.is_empty() {
         text.push_str(&format!(", volume {}", text::name(now.volume.as_bytes())));
     }

@@ -69,21 +69,10 @@ pub(super) fn run(context: &Context, command: VirtualCommand) -> Result<Outcome,
 }
 
 fn create(context: &Context, args: &CreateArgs) -> Result<Outcome, CliError> {
-    let generation = serde_json::from_value(Value::String(args.generation.to_ascii_uppercase()))
-        .map_err(|error| CliError::Usage(format!("--generation {}: {error}", args.generation)))?;
-    let has_spare_slot = args.slots > args.cartridges;
+    let layout = layout(args.drives, args.slots, args.cartridges, &args.generation)?;
     let library = VirtualLibrary::create(
         &args.dir,
-        &Layout {
-            drives: args.drives,
-            slots: args.slots,
-            import_export: 2,
-            cartridges: args.cartridges,
-            generation,
-            capacity: args.capacity,
-            cleaning_cartridge: has_spare_slot,
-            discard: args.discard,
-        },
+        &Layout { capacity: args.capacity, discard: args.discard, ..layout },
     )?;
     // Names of devices hold wherever they are used from.
     let dir = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
@@ -112,6 +101,22 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Outcome, CliError> {
         lines
     });
     Ok(Outcome::Done)
+}
+
+/// A library of the generation with this name; a cleaning cartridge where a slot is left for it.
+pub(super) fn layout(drives: u16, slots: u16, cartridges: u16, generation: &str) -> Result<Layout, CliError> {
+    let generation = serde_json::from_value(Value::String(generation.to_ascii_uppercase()))
+        .map_err(|error| CliError::Usage(format!("--generation {generation}: {error}")))?;
+    Ok(Layout {
+        drives,
+        slots,
+        import_export: 2,
+        cartridges,
+        generation,
+        capacity: None,
+        cleaning_cartridge: slots > cartridges,
+        discard: false,
+    })
 }
 
 fn export(context: &Context, library: &Path, barcode: &str, out_dir: &Path) -> Result<Outcome, CliError> {

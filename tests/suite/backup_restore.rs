@@ -1,75 +1,14 @@
 //! A tree goes to tape and comes back the same, through the engine.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::path::Path;
 
-use reelward::engine::{
-    Appliance, BackupReport, BackupRequest, Compression, DeviceChoice, RestoreReport, RestoreRequest, Settings,
-};
+use reelward::engine::Compression;
 use reelward::format::age::Identity;
-use reelward::pipeline::Progress;
-use reelward::scsi::Generation;
-use reelward::sources::extract::{ExtractOptions, Overwrite};
-use reelward::virtual_library::{Layout, VirtualLibrary};
+use reelward::sources::extract::Overwrite;
+use reelward::virtual_library::Unit;
 
+use crate::support::bench::Bench;
 use crate::support::tree::{Awkward, assert_same};
-
-struct Bench {
-    directory: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        Bench { directory: tempfile::tempdir().unwrap() }
-    }
-
-    /// A library of small cartridges.
-    fn small_cartridges(self, count: u16, capacity: u64) -> Bench {
-        let layout = Layout {
-            drives: 1,
-            slots: count + 2,
-            import_export: 1,
-            cartridges: count,
-            generation: Generation::Lto9,
-            capacity: Some(capacity),
-            cleaning_cartridge: false,
-            discard: false,
-        };
-        std::fs::create_dir_all(self.path("state")).unwrap();
-        VirtualLibrary::create(&self.path("state/library"), &layout).unwrap();
-        self
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn open(&self) -> Appliance {
-        Appliance::open(Settings { state: self.path("state"), devices: DeviceChoice::default() }).unwrap()
-    }
-
-    fn backup(&self, change: impl FnOnce(&mut BackupRequest)) -> BackupReport {
-        let mut request = BackupRequest { paths: vec![self.path("tree")], ..BackupRequest::default() };
-        change(&mut request);
-        self.open().backup(&request, &Progress::default(), &AtomicBool::new(false)).unwrap()
-    }
-
-    fn restore(&self, change: impl FnOnce(&mut RestoreRequest)) -> RestoreReport {
-        let mut request = RestoreRequest {
-            target: self.path("out"),
-            options: ExtractOptions { keep_setid: true, special: true, ..ExtractOptions::default() },
-            ..RestoreRequest::default()
-        };
-        change(&mut request);
-        self.open().restore(&request, &Progress::default(), &AtomicBool::new(false)).unwrap()
-    }
-
-    /// Where the tree stands below the restore target.
-    fn restored(&self) -> PathBuf {
-        let tree = self.path("tree").canonicalize().unwrap();
-        self.path("out").join(tree.strip_prefix("/").unwrap())
-    }
-}
 
 fn awkward(path: &Path, large: u64) {
     Awkward { seed: 7, large, huge: false }.make(path);
@@ -114,6 +53,41 @@ fn spread_over_small_volumes_it_comes_back_the_same() {
         let report = bench.restore(|request| request.identities = vec![identity]);
         assert!(report.faults.is_empty(), "{:?}", report.faults);
         assert_same(&bench.path("tree"), &bench.restored());
+    }
+}
+
+#[test]
+fn one_small_file_at_the_far_end_costs_a_few_reads() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.path("tree/zz")).unwrap();
+    std::fs::write(bench.path("tree/large"), vec![7; 64 << 20]).unwrap();
+    std::fs::write(bench.path("tree/zz/last"), b"the one").unwrap();
+    for (number, (compression, encrypt)) in
+        [(Compression::None, false), (Compression::Zstd(1), false), (Compression::None, true), (Compression::Zstd(1), true)]
+            .into_iter()
+            .enumerate()
+    {
+        let identity = Identity::generate().unwrap();
+        bench.backup(|request| {
+            request.compression = compression;
+            request.recipients = if encrypt { vec![identity.recipient()] } else { Vec::new() };
+        });
+        // One handle held over the restore: the counts are of this process's library.
+        let library = bench.library();
+        let reads = || library.statistics().count(Unit::Drive(0), 0x08);
+        let before = reads();
+        let pattern = bench.path("tree/zz/last").canonicalize().unwrap().display().to_string();
+        let target = bench.path(&format!("out-{number}"));
+        let report = bench.restore(|request| {
+            request.patterns = vec![pattern.clone()];
+            request.identities = vec![identity];
+            request.target = target.clone();
+        });
+        let used = reads() - before;
+        assert_eq!((report.files, report.faults.len()), (1, 0));
+        assert_eq!(std::fs::read(target.join(pattern.trim_start_matches('/'))).unwrap(), b"the one");
+        // The volume file, the age header's record, and the records of one frame at most.
+        assert!(used <= 4, "{used} READ commands, compression {compression:?}, encrypted {encrypt}");
     }
 }
 

@@ -3,4 +3,5 @@
 
 mod architecture;
 mod backup_restore;
+mod refusals;
 mod support;

@@ -1,0 +1,132 @@
+//! `reelward library`: the medium changer.
+
+use clap::Subcommand;
+
+use super::Outcome;
+use super::backup::virtual_note;
+use super::context::Context;
+use super::error::CliError;
+use super::output::{Output, Tone};
+use super::table::{Align, Table};
+use super::text;
+use crate::changer::ElementKind;
+use crate::engine::{ElementRow, LibraryStatus, MoveReport};
+
+/// Commands of `reelward library`.
+#[derive(Debug, Subcommand)]
+pub(super) enum LibraryCommand {
+    /// Devices, slots and what lies in them
+    Status,
+    /// Put a cartridge into the drive; the one that is there goes back first
+    Load {
+        /// Barcode, or address of the slot
+        #[arg(value_name = "BARCODE|SLOT")]
+        cartridge: String,
+    },
+    /// Take the cartridge out of the drive, back to its slot
+    Unload,
+    /// Move a cartridge to another slot or drive
+    Transfer {
+        /// Barcode, or address of the element
+        from: String,
+        /// Address of an empty element
+        to: String,
+    },
+}
+
+pub(super) fn run(context: &Context, command: LibraryCommand) -> Result<Outcome, CliError> {
+    let mut appliance = context.open()?;
+    let output = context.output;
+    match command {
+        LibraryCommand::Status => {
+            let status = appliance.library_status()?;
+            output.answer(&status, || describe(output, &status));
+        }
+        LibraryCommand::Load { cartridge } => told(output, "loaded", &appliance.library_load(&cartridge)?),
+        LibraryCommand::Unload => told(output, "unloaded", &appliance.library_unload()?),
+        LibraryCommand::Transfer { from, to } => told(output, "moved", &appliance.library_transfer(&from, &to)?),
+    }
+    Ok(Outcome::Done)
+}
+
+/// What an element is called.
+pub(super) fn kind(kind: ElementKind) -> &'static str {
+    match kind {
+        ElementKind::Transport => "robot",
+        ElementKind::Storage => "slot",
+        ElementKind::ImportExport => "import/export",
+        ElementKind::Drive => "drive",
+    }
+}
+
+fn told(output: Output, verb: &str, report: &MoveReport) {
+    output.answer(report, || {
+        let barcode = report.barcode.as_deref().unwrap_or("a cartridge without a barcode");
+        let place = |address: Option<u16>| address.map_or("outside".to_owned(), |address| address.to_string());
+        let way = match report.moved {
+            true => format!("from {} to {}", place(report.from), place(report.to)),
+            false => format!("in its place already, {}", place(report.to)),
+        };
+        format!("{} {}  {way}\n", output.paint(Tone::Good, verb), text::name(barcode.as_bytes()))
+    });
+}
+
+fn describe(output: Output, status: &LibraryStatus) -> String {
+    let mut lines = String::new();
+    for device in &status.devices {
+        let loaded = match device.loaded {
+            Some(true) => ", loaded",
+            Some(false) => ", empty",
+            None => "",
+        };
+        lines.push_str(&format!(
+            "{}  {}  {} {} {}, serial {}{loaded}\n",
+            output.paint(Tone::Strong, &format!("{:7}", device.role)),
+            text::name(device.name.as_bytes()),
+            text::name(device.vendor.as_bytes()),
+            text::name(device.product.as_bytes()),
+            text::name(device.revision.as_bytes()),
+            text::name(device.serial.as_bytes()),
+        ));
+    }
+    if status.devices.iter().any(|device| device.is_virtual) {
+        lines.push_str(&virtual_note(output));
+    }
+    if status.elements.is_empty() {
+        return lines;
+    }
+    lines.push('\n');
+    let mut table = Table::new(&[
+        ("Address", Align::Right),
+        ("Element", Align::Left),
+        ("Cartridge", Align::Left),
+        ("Volume", Align::Left),
+        ("Note", Align::Left),
+    ]);
+    for element in status.elements.iter().filter(|element| element.kind != ElementKind::Transport) {
+        table.row(row(element));
+    }
+    lines.push_str(&table.show(output));
+    lines
+}
+
+fn row(element: &ElementRow) -> [String; 5] {
+    let named = |text: &Option<String>| text.as_deref().map(|text| text::name(text.as_bytes()));
+    let cartridge = match (element.full, named(&element.barcode)) {
+        (false, _) => "-".to_owned(),
+        (true, Some(barcode)) => barcode,
+        (true, None) => "without a barcode".to_owned(),
+    };
+    let mut notes = Vec::new();
+    if element.cleaning {
+        notes.push("cleaning cartridge".to_owned());
+    }
+    if !element.accessible {
+        notes.push("out of the robot's reach".to_owned());
+    }
+    if let (ElementKind::Drive, Some(source)) = (element.kind, element.source) {
+        notes.push(format!("from {source}"));
+    }
+    let volume = named(&element.volume).unwrap_or_default();
+    [element.address.to_string(), kind(element.kind).to_owned(), cartridge, volume, notes.join(", ")]
+}

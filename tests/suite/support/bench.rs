@@ -1,0 +1,107 @@
+//! An appliance in a temporary directory, driven through the engine.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use reelward::drive::Drive;
+use reelward::engine::{
+    Appliance, BackupReport, BackupRequest, DeviceChoice, EngineError, RestoreReport, RestoreRequest, Settings,
+};
+use reelward::pipeline::Progress;
+use reelward::scsi::Generation;
+use reelward::sources::extract::ExtractOptions;
+use reelward::virtual_library::{Layout, VirtualLibrary};
+
+/// A state directory `state`, a tree `tree`, a restore target `out`.
+pub struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// A library of small cartridges.
+    pub fn small_cartridges(self, count: u16, capacity: u64) -> Bench {
+        let layout = Layout {
+            drives: 1,
+            slots: count + 2,
+            import_export: 1,
+            cartridges: count,
+            generation: Generation::Lto9,
+            capacity: Some(capacity),
+            cleaning_cartridge: false,
+            discard: false,
+        };
+        std::fs::create_dir_all(self.path("state")).unwrap();
+        VirtualLibrary::create(&self.path("state/library"), &layout).unwrap();
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn open(&self) -> Appliance {
+        Appliance::open(Settings { state: self.path("state"), devices: DeviceChoice::default() }).unwrap()
+    }
+
+    pub fn backup(&self, change: impl FnOnce(&mut BackupRequest)) -> BackupReport {
+        self.try_backup(change).unwrap()
+    }
+
+    pub fn try_backup(&self, change: impl FnOnce(&mut BackupRequest)) -> Result<BackupReport, EngineError> {
+        let mut request = BackupRequest { paths: vec![self.path("tree")], ..BackupRequest::default() };
+        change(&mut request);
+        self.open().backup(&request, &Progress::default(), &AtomicBool::new(false))
+    }
+
+    pub fn restore(&self, change: impl FnOnce(&mut RestoreRequest)) -> RestoreReport {
+        self.try_restore(change).unwrap()
+    }
+
+    pub fn try_restore(&self, change: impl FnOnce(&mut RestoreRequest)) -> Result<RestoreReport, EngineError> {
+        let mut request = RestoreRequest {
+            target: self.path("out"),
+            options: ExtractOptions { keep_setid: true, special: true, ..ExtractOptions::default() },
+            ..RestoreRequest::default()
+        };
+        change(&mut request);
+        self.open().restore(&request, &Progress::default(), &AtomicBool::new(false))
+    }
+
+    /// Where the tree stands below the restore target.
+    pub fn restored(&self) -> PathBuf {
+        let tree = self.path("tree").canonicalize().unwrap();
+        self.path("out").join(tree.strip_prefix("/").unwrap())
+    }
+
+    /// The library beneath the engine.
+    pub fn library(&self) -> VirtualLibrary {
+        VirtualLibrary::open(&self.path("state/library")).unwrap()
+    }
+
+    /// Drive 0 without the engine: what another program could do.
+    pub fn other_program(&self) -> Drive {
+        Drive::open(Box::new(self.library().drive(0).unwrap())).unwrap()
+    }
+
+    /// Bytes of the cartridge's own files, to show that nothing was written.
+    pub fn cartridge(&self, barcode: &str) -> Vec<Vec<u8>> {
+        ["data", "index"]
+            .iter()
+            .map(|name| std::fs::read(self.path("state/library/cartridges").join(barcode).join(name)).unwrap())
+            .collect()
+    }
+
+    /// Files of a few kinds, quickly made.
+    pub fn few_files(self) -> Bench {
+        std::fs::create_dir_all(self.path("tree/sub")).unwrap();
+        for number in 0..20 {
+            std::fs::write(self.path(&format!("tree/sub/file-{number}")), vec![number; 5000]).unwrap();
+        }
+        std::os::unix::fs::symlink("sub/file-1", self.path("tree/link")).unwrap();
+        self
+    }
+}
