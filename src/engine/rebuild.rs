@@ -79,7 +79,7 @@ pub struct RebuildReport {
     pub members: u64,
     /// Run again with `--identity` to have these too.
     pub encrypted: Vec<EncryptedIndex>,
-    /// Sets of which parts are missing, and where those lie if that is known.
+    /// Sets of which parts are missing, and where those lie if that is known; files that were never finished.
     pub incomplete: Vec<String>,
     /// Seconds.
     pub seconds: f64,
@@ -136,6 +136,7 @@ impl Appliance {
             cancel,
             seen: Seen::default(),
             encrypted: Vec::new(),
+            unfinished: Vec::new(),
         };
         let mut report = RebuildReport::default();
         let mut orphans = Vec::new();
@@ -174,6 +175,7 @@ impl Appliance {
         report.members = report.volumes.iter().map(|volume| volume.members).sum();
         report.sets = task.seen.sets();
         report.incomplete = task.seen.gaps(self.catalog())?;
+        report.incomplete.append(&mut task.unfinished);
         report.encrypted = task.encrypted;
         report.seconds = started.elapsed().as_secs_f64();
         report.cancelled = cancel.load(Ordering::Relaxed);

@@ -3,5 +3,8 @@
 
 mod architecture;
 mod backup_restore;
+mod rebuild;
 mod refusals;
 mod support;
+mod tapes;
+mod verify;

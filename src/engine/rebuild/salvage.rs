@@ -62,12 +62,15 @@ impl Task<'_> {
                 Some(_) => Ok(()),
                 None => self.open_tail(drive, tail, &left)?,
             };
-            let mut what = format!("tape file {} was never finished: its members are left out", tail.file);
-            if let Err(reason) = opened {
-                what.push_str(&format!("; {reason}, so that this volume takes no more"));
-                volume.status = VolumeStatus::Full;
+            let what =
+                format!("volume {}: tape file {} was never finished; what is in it is left out", volume.label, tail.file);
+            match opened {
+                Ok(()) => self.unfinished.push(what),
+                Err(reason) => {
+                    report.problems.push(format!("{what}, and as {reason}, the volume takes no more"));
+                    volume.status = VolumeStatus::Full;
+                }
             }
-            report.problems.push(what);
         }
         if volume.status == VolumeStatus::Blank {
             volume.status = VolumeStatus::Active;

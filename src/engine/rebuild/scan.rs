@@ -28,6 +28,8 @@ pub(super) struct Task<'a> {
     pub(super) cancel: &'a AtomicBool,
     pub(super) seen: Seen,
     pub(super) encrypted: Vec<EncryptedIndex>,
+    /// Tape files that were being written when a task ended.
+    pub(super) unfinished: Vec<String>,
 }
 
 /// An archive file that no index covers.
