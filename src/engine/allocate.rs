@@ -4,7 +4,7 @@ use super::error::OperatorRequest;
 use super::label::{self, LabelRequest};
 use super::station::Loader;
 use super::{BackupRequest, EngineError, fence, index_file};
-use crate::catalog::{Catalog, Volume, VolumeId, VolumeStatus};
+use crate::catalog::{Catalog, SetState, Volume, VolumeId, VolumeStatus};
 use crate::drive::Drive;
 use crate::format::v1::index::PartState;
 use crate::pipeline::{Phase, Progress};
@@ -65,7 +65,8 @@ impl<'a> Allocator<'a> {
         let open = self.catalog.open_part_on(volume.id)?;
         fence::ready_to_append(drive, volume, open.is_some())?;
         if let Some(part) = open {
-            index_file::write(&self.catalog, drive, &part, PartState::Interrupted)?;
+            let written = index_file::write(&self.catalog, drive, &part, PartState::Interrupted)?;
+            self.catalog.finish_set(part.set, SetState::Interrupted, written)?;
         }
         Ok(())
     }

@@ -174,16 +174,15 @@ impl Appliance {
         let shared = Mutex::new(Current { volume, last_archive: 0 });
         let mut index = CatalogIndex { writer, set, pieces: Vec::new(), shared: &shared };
         let mut parts =
-            Parts { allocator, set, part: 1, labels: Vec::new(), shared: &shared, progress };
+            Parts { allocator, set, part: 1, labels: Vec::new(), shared: &shared, progress, problems: &problems, written: 0 };
         let started = Instant::now();
         progress.phase(Phase::Transferring);
         let stored = pipeline::store(drive, &source, start, &options, &mut parts, &mut index, &reporting);
         drop(source);
-        let labels = parts.finish();
-        self.catalog().set_warnings(set, problems.count())?;
+        let Parts { labels, written, .. } = parts;
         let stored = stored?;
         let state = if stored.cancelled { SetState::Interrupted } else { SetState::Complete };
-        self.catalog().finish_set(set, state, super::now())?;
+        self.catalog().finish_set(set, state, written)?;
         progress.phase(Phase::Done);
         let (told, problem_count, skipped) = problems.into_report();
         Ok(BackupReport {
@@ -313,12 +312,9 @@ struct Parts<'a> {
     labels: Vec<String>,
     shared: &'a Mutex<Current>,
     progress: &'a Progress,
-}
-
-impl Parts<'_> {
-    fn finish(self) -> Vec<String> {
-        self.labels
-    }
+    problems: &'a Problems,
+    /// Time of the last index written.
+    written: i64,
 }
 
 impl Volumes<EngineError> for Parts<'_> {
@@ -332,7 +328,8 @@ impl Volumes<EngineError> for Parts<'_> {
         let label = lock(self.shared).volume.label.clone();
         let part = self.allocator.catalog.parts_of(self.set)?.into_iter().find(|part| part.number == self.part);
         let part = part.ok_or(PipelineError::Stopped)?;
-        index_file::write(&self.allocator.catalog, drive, &part, state)?;
+        self.allocator.catalog.set_warnings(self.set, self.problems.count())?;
+        self.written = index_file::write(&self.allocator.catalog, drive, &part, state)?;
         self.labels.push(label);
         Ok(())
     }

@@ -12,6 +12,8 @@ use crate::format::v1::index_file;
 /// Writes the index of `part` at the drive's position, which is the end of its last archive file, and makes the
 /// catalog say so.
 ///
+/// Returns the time that the index bears: a set ends at the time its last index was written.
+///
 /// # Errors
 /// The drive or the catalog failed; the part then still has no index, and the next task writes it.
 pub(super) fn write(
@@ -19,11 +21,12 @@ pub(super) fn write(
     drive: &mut Drive,
     part: &Part,
     state: PartState,
-) -> Result<(), EngineError> {
+) -> Result<i64, EngineError> {
+    let written_at = super::now();
     let volume = catalog.volume(part.volume)?;
     let name = volume.label.clone();
     let index_error = |source| EngineError::Index { volume: name.clone(), source };
-    let description = describe(catalog, part, state)?;
+    let description = describe(catalog, part, state, written_at)?;
     let json = description.to_json().map_err(index_error)?;
     let recipients = description
         .recipients
@@ -58,13 +61,14 @@ pub(super) fn write(
         end_block: end.block.0,
         end_file: volume.end_file + 1,
         change_reference: drive.volume_change_reference()?,
-        written: super::now(),
+        written: written_at,
     };
-    Ok(catalog.close_part(part.set, part.number, &end)?)
+    catalog.close_part(part.set, part.number, &end)?;
+    Ok(written_at)
 }
 
 /// `set.json` of a part as the catalog has it now.
-pub(super) fn describe(catalog: &Catalog, part: &Part, state: PartState) -> Result<SetDescription, EngineError> {
+pub(super) fn describe(catalog: &Catalog, part: &Part, state: PartState, written: i64) -> Result<SetDescription, EngineError> {
     let set = catalog.set(part.set)?;
     let volume = catalog.volume(part.volume)?;
     let before = catalog.parts_of(part.set)?.into_iter().rev().find(|other| other.number < part.number);
@@ -78,7 +82,7 @@ pub(super) fn describe(catalog: &Catalog, part: &Part, state: PartState) -> Resu
         last: state != PartState::Continued,
         state,
         started: super::rfc3339(set.started),
-        written: super::rfc3339(super::now()),
+        written: super::rfc3339(written),
         first_ordinal: part.first_ordinal,
         members: part.members,
         bytes: part.bytes,

@@ -34,9 +34,9 @@ fn now() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
-/// A time in nanoseconds since the epoch as RFC 3339, UTC, whole seconds.
+/// A time in nanoseconds since the epoch as RFC 3339, UTC.
 fn rfc3339(nanos: i64) -> String {
-    jiff::Timestamp::from_second(nanos.div_euclid(1_000_000_000)).map_or_else(|_| String::new(), |time| time.to_string())
+    jiff::Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// A new identity: RFC 9562 version 4, lower case.

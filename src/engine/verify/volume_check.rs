@@ -155,7 +155,7 @@ fn index(
     let file = TapeFile::open(drive, volume.record_size as usize);
     let mut file = IndexFileReader::open(Sequential(file))?;
     let found = SetDescription::from_json(file.set_json())?;
-    let known = ours(index_file::describe(catalog, part, found.state))?;
+    let known = ours(index_file::describe(catalog, part, found.state, 0))?;
     for (same, what) in [
         (found.set == known.set, "its set"),
         (found.part == known.part, "the number of its part"),
