@@ -190,7 +190,7 @@ impl Appliance {
         drive: &Drive,
         loader: &mut Loader,
     ) -> Result<Vec<Option<String>>, EngineError> {
-        let Some(present) = loader.cartridges()? else {
+        let Some(mut present) = loader.cartridges()? else {
             if request.volumes.len() > 1 {
                 return Err(EngineError::Request(
                     "without a changer only the cartridge in the drive can be read: name one volume at a time".into(),
@@ -199,6 +199,10 @@ impl Appliance {
             return Ok(vec![None]);
         };
         if request.volumes.is_empty() {
+            // The one that is in the drive already comes first.
+            let (inventory, element) = (loader.inventory()?, loader.element());
+            let loaded = inventory.and_then(|found| found.at(element?)?.barcode.clone());
+            present.sort_by_key(|barcode| Some(barcode) != loaded.as_ref());
             return Ok(present.into_iter().map(Some).collect());
         }
         let mut targets = Vec::new();
