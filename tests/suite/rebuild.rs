@@ -23,7 +23,10 @@ fn export(bench: &Bench) -> Vec<String> {
 
 /// What the catalog says of members, where they are and what they contain; nothing of the set.
 fn members(bench: &Bench) -> Vec<String> {
-    export(bench).into_iter().filter(|line| line.starts_with("member ") || line.starts_with("archive ")).collect()
+    export(bench)
+        .into_iter()
+        .filter(|line| line.starts_with("member ") || line.starts_with("archive "))
+        .collect()
 }
 
 fn forget(bench: &Bench) {
@@ -32,7 +35,11 @@ fn forget(bench: &Bench) {
     }
 }
 
-fn try_rebuild(bench: &Bench, volumes: &[&str], identities: &[Identity]) -> Result<RebuildReport, EngineError> {
+fn try_rebuild(
+    bench: &Bench,
+    volumes: &[&str],
+    identities: &[Identity],
+) -> Result<RebuildReport, EngineError> {
     let request = RebuildRequest {
         volumes: volumes.iter().map(ToString::to_string).collect(),
         identities: identities.to_vec(),
@@ -211,7 +218,8 @@ fn what_was_never_finished_is_left_out_and_overwritten() {
         let report = rebuild(&bench, &[]);
         assert_eq!(report.incomplete.len(), 1, "{report:#?}");
         let first = format!("archive={archive} ");
-        let now: Vec<String> = members(&bench).into_iter().filter(|line| line.starts_with("member")).collect();
+        let now: Vec<String> =
+            members(&bench).into_iter().filter(|line| line.starts_with("member")).collect();
         let kept: Vec<String> = before
             .into_iter()
             .filter(|line| archive > 0 && line.starts_with("member") && line.contains(&first))

@@ -15,12 +15,18 @@ fn a_volume_and_where_it_is() {
     let stored = bench.backup(|request| request.job = "nightly".into());
     let tapes = bench.open().tapes().unwrap();
     assert_eq!(tapes.len(), 1);
-    assert_eq!((tapes[0].label.as_str(), tapes[0].status, tapes[0].sets), (stored.volumes[0].as_str(), "active", 1));
+    assert_eq!(
+        (tapes[0].label.as_str(), tapes[0].status, tapes[0].sets),
+        (stored.volumes[0].as_str(), "active", 1)
+    );
     assert!(tapes[0].used > 100_000 && tapes[0].capacity > tapes[0].used && tapes[0].last_written.is_some());
     let info = bench.open().tape_info(&stored.volumes[0]).unwrap();
     assert_eq!(info.row, tapes[0]);
     assert_eq!(info.place.unwrap().kind, ElementKind::Drive);
-    assert_eq!((info.parts.len(), info.parts[0].job.as_str(), info.parts[0].members), (1, "nightly", stored.members));
+    assert_eq!(
+        (info.parts.len(), info.parts[0].job.as_str(), info.parts[0].members),
+        (1, "nightly", stored.members)
+    );
     assert!(refusal(bench.open().tape_info("nothing")).contains("no such volume"));
     assert!(bench.open().check_catalog().unwrap().is_sound());
 }
@@ -37,7 +43,8 @@ fn cartridges_move_and_mistakes_move_nothing() {
     };
     let home = of("RW0002L9").address;
     let cleaning = status.elements.iter().find(|element| element.cleaning).unwrap().clone();
-    let free = status.elements.iter().find(|e| e.kind == ElementKind::ImportExport && !e.full).unwrap().address;
+    let free =
+        status.elements.iter().find(|e| e.kind == ElementKind::ImportExport && !e.full).unwrap().address;
 
     let moved = bench.open().library_load("RW0002L9").unwrap();
     assert!(moved.moved && moved.from == Some(home));
@@ -58,7 +65,10 @@ fn cartridges_move_and_mistakes_move_nothing() {
     assert!(refusal(appliance.library_load(&cleaning.barcode.unwrap())).contains("a cleaning cartridge"));
     assert!(refusal(appliance.library_load(&other.to_string())).contains("is empty"));
     assert!(refusal(appliance.library_load("60000")).contains("no such element"));
-    assert!(refusal(appliance.library_transfer("RW0002L9", &free.to_string())).contains("is full: it holds RW0001L9"));
+    assert!(
+        refusal(appliance.library_transfer("RW0002L9", &free.to_string()))
+            .contains("is full: it holds RW0001L9")
+    );
     assert!(refusal(appliance.library_transfer("RW0002L9", "60000")).contains("no such element"));
     assert!(refusal(appliance.library_transfer(&other.to_string(), &home.to_string())).contains("is empty"));
     assert_eq!(of("RW0002L9").address, home);

@@ -62,8 +62,10 @@ impl Task<'_> {
                 Some(_) => Ok(()),
                 None => self.open_tail(drive, tail, &left)?,
             };
-            let what =
-                format!("volume {}: tape file {} was never finished; what is in it is left out", volume.label, tail.file);
+            let what = format!(
+                "volume {}: tape file {} was never finished; what is in it is left out",
+                volume.label, tail.file
+            );
             match opened {
                 Ok(()) => self.unfinished.push(what),
                 Err(reason) => {

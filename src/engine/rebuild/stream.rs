@@ -250,7 +250,7 @@ mod tests {
             sealed.extend(chunk);
         }
         let other = Identity::generate().unwrap();
-        assert!(Stream::open(sealed.as_slice(), &[other.clone()]).is_err());
+        assert!(Stream::open(sealed.as_slice(), std::slice::from_ref(&other)).is_err());
         for (stored, header) in [(&packed, 0), (&sealed, header)] {
             let mut stream = Stream::open(stored.as_slice(), &[other.clone(), identity.clone()]).unwrap();
             let mut read = Vec::new();
