@@ -28,6 +28,8 @@ pub(super) struct Task<'a> {
     pub(super) cancel: &'a AtomicBool,
     pub(super) seen: Seen,
     pub(super) encrypted: Vec<EncryptedIndex>,
+    /// Tape files that were being written when a task ended.
+    pub(super) unfinished: Vec<String>,
 }
 
 /// An archive file that no index covers.
@@ -148,7 +150,8 @@ impl Task<'_> {
         }
         let Work { extent, archives, tail, covered, .. } = work;
         volume_row::settle(self.catalog, drive, &volume, &extent, report)?;
-        let archives: Vec<Orphan> = archives.into_iter().filter(|found| !covered.contains(&found.file)).collect();
+        let archives: Vec<Orphan> =
+            archives.into_iter().filter(|found| !covered.contains(&found.file)).collect();
         if archives.is_empty() && tail.is_none() {
             return Ok(None);
         }
@@ -161,7 +164,9 @@ impl Task<'_> {
         let mut files = HashSet::new();
         for part in self.catalog.parts_on(volume.id)? {
             let archives = self.catalog.archives_of(part.set)?;
-            files.extend(archives.iter().filter(|archive| archive.part == part.number).map(|archive| archive.file));
+            files.extend(
+                archives.iter().filter(|archive| archive.part == part.number).map(|archive| archive.file),
+            );
         }
         Ok(files)
     }
