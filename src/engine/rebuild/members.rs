@@ -82,6 +82,7 @@ impl Entering {
         problems: &mut Vec<String>,
     ) -> Result<(), EngineError> {
         let mut next = Ok(first);
+        let mut repeated = label.open;
         loop {
             let item = match next {
                 Ok(Some(item)) => item,
@@ -95,7 +96,9 @@ impl Entering {
                     return Ok(());
                 }
             };
-            if let Some(whole) = &item.continues {
+            if repeated > 0 && item.entry.kind == Kind::Directory {
+                repeated -= 1; // it is a member of an earlier archive
+            } else if let Some(whole) = &item.continues {
                 problems
                     .push(format!("{}: began on an earlier volume and has no index", show(&whole.filename)));
             } else if !is_safe(&item.entry.path) {
