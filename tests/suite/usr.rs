@@ -10,7 +10,11 @@ const MOST: u64 = 3 << 30;
 
 fn size_of(path: &Path) -> u64 {
     let output = Command::new("du").args(["-sbx"]).arg(path).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
+    String::from_utf8_lossy(&output.stdout)
+        .split_whitespace()
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Directories two levels below `/usr` to leave out, the largest first, so that the rest is below [`MOST`].
@@ -26,7 +30,9 @@ fn too_large() -> (u64, Vec<String>) {
     found.sort_unstable_by(|a, b| b.cmp(a));
     let mut left_out: Vec<String> = Vec::new();
     for (size, path) in found {
-        let nested = left_out.iter().any(|out| path.starts_with(&format!("{out}/")) || out.starts_with(&format!("{path}/")));
+        let nested = left_out
+            .iter()
+            .any(|out| path.starts_with(&format!("{out}/")) || out.starts_with(&format!("{path}/")));
         if total > MOST && !nested {
             total -= size;
             left_out.push(path);
