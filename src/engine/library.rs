@@ -110,7 +110,8 @@ impl Appliance {
         let volumes = self.catalog().volumes()?;
         let elements = inventory.elements.into_iter().map(|element| {
             let barcode = element.barcode.as_deref();
-            let volume = volumes.iter().find(|volume| barcode.is_some() && volume.barcode.as_deref() == barcode);
+            let volume =
+                volumes.iter().find(|volume| barcode.is_some() && volume.barcode.as_deref() == barcode);
             ElementRow {
                 address: element.address.0,
                 kind: element.kind,
@@ -138,7 +139,10 @@ impl Appliance {
         let (drive, loader) = station.split()?;
         let inventory = inventory(loader)?;
         let to = loader.element().ok_or_else(|| {
-            request(format!("{}: its place in the changer is not known; name another drive with --drive", drive.name()))
+            request(format!(
+                "{}: its place in the changer is not known; name another drive with --drive",
+                drive.name()
+            ))
         })?;
         let from = source(&inventory, name)?;
         if from.cleaning {
@@ -154,7 +158,10 @@ impl Appliance {
             moved: from.address != to,
         };
         if from.kind == ElementKind::Drive && report.moved {
-            return Err(request(format!("{name}: is in another drive, at {}; unload that one first", from.address)));
+            return Err(request(format!(
+                "{name}: is in another drive, at {}; unload that one first",
+                from.address
+            )));
         }
         if report.moved {
             loader.dismount(drive)?;

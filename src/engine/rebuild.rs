@@ -79,7 +79,7 @@ pub struct RebuildReport {
     pub members: u64,
     /// Run again with `--identity` to have these too.
     pub encrypted: Vec<EncryptedIndex>,
-    /// Sets of which parts are missing, and where those lie if that is known.
+    /// Sets of which parts are missing, and where those lie if that is known; files that were never finished.
     pub incomplete: Vec<String>,
     /// Seconds.
     pub seconds: f64,
@@ -90,7 +90,9 @@ pub struct RebuildReport {
 impl RebuildReport {
     /// Whether everything that was met is in the catalog now.
     pub fn is_complete(&self) -> bool {
-        !self.cancelled && self.encrypted.is_empty() && self.volumes.iter().all(|volume| volume.problems.is_empty())
+        !self.cancelled
+            && self.encrypted.is_empty()
+            && self.volumes.iter().all(|volume| volume.problems.is_empty())
     }
 }
 
@@ -134,6 +136,7 @@ impl Appliance {
             cancel,
             seen: Seen::default(),
             encrypted: Vec::new(),
+            unfinished: Vec::new(),
         };
         let mut report = RebuildReport::default();
         let mut orphans = Vec::new();
@@ -172,6 +175,7 @@ impl Appliance {
         report.members = report.volumes.iter().map(|volume| volume.members).sum();
         report.sets = task.seen.sets();
         report.incomplete = task.seen.gaps(self.catalog())?;
+        report.incomplete.append(&mut task.unfinished);
         report.encrypted = task.encrypted;
         report.seconds = started.elapsed().as_secs_f64();
         report.cancelled = cancel.load(Ordering::Relaxed);
@@ -186,7 +190,7 @@ impl Appliance {
         drive: &Drive,
         loader: &mut Loader,
     ) -> Result<Vec<Option<String>>, EngineError> {
-        let Some(present) = loader.cartridges()? else {
+        let Some(mut present) = loader.cartridges()? else {
             if request.volumes.len() > 1 {
                 return Err(EngineError::Request(
                     "without a changer only the cartridge in the drive can be read: name one volume at a time".into(),
@@ -195,6 +199,10 @@ impl Appliance {
             return Ok(vec![None]);
         };
         if request.volumes.is_empty() {
+            // The one that is in the drive already comes first.
+            let (inventory, element) = (loader.inventory()?, loader.element());
+            let loaded = inventory.and_then(|found| found.at(element?)?.barcode.clone());
+            present.sort_by_key(|barcode| Some(barcode) != loaded.as_ref());
             return Ok(present.into_iter().map(Some).collect());
         }
         let mut targets = Vec::new();
@@ -229,9 +237,12 @@ fn mount_again<'a>(
 fn is_readable(catalog: &Catalog) -> Result<bool, EngineError> {
     match catalog.check() {
         Ok(report) => Ok(!report.problems.iter().any(|problem| problem.starts_with("SQLite: "))),
-        Err(CatalogError::Sql(_) | CatalogError::Corrupt { .. } | CatalogError::Block(_) | CatalogError::Bytes(_)) => {
-            Ok(false)
-        }
+        Err(
+            CatalogError::Sql(_)
+            | CatalogError::Corrupt { .. }
+            | CatalogError::Block(_)
+            | CatalogError::Bytes(_),
+        ) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -240,6 +251,9 @@ fn is_readable(catalog: &Catalog) -> Result<bool, EngineError> {
 fn is_fatal(error: &EngineError) -> bool {
     matches!(
         error,
-        EngineError::Catalog(_) | EngineError::Changer(_) | EngineError::Operator(_) | EngineError::Request(_)
+        EngineError::Catalog(_)
+            | EngineError::Changer(_)
+            | EngineError::Operator(_)
+            | EngineError::Request(_)
     )
 }

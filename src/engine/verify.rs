@@ -103,13 +103,15 @@ impl Appliance {
                 self.claim()?;
                 let volumes = self.in_reach()?;
                 let reach = volumes.iter().map(|volume| volume.id).collect();
-                let steps = volumes.into_iter().map(|volume| self.step_of_volume(volume, &reach, false, &mut report));
+                let steps =
+                    volumes.into_iter().map(|volume| self.step_of_volume(volume, &reach, false, &mut report));
                 steps.collect::<Result<_, _>>()?
             }
         };
         self.announce(&steps, progress)?;
         let mut station = self.station()?;
-        let mut run = Run { appliance: self, request, progress, cancel, named, sets: BTreeMap::new(), report };
+        let mut run =
+            Run { appliance: self, request, progress, cancel, named, sets: BTreeMap::new(), report };
         for step in steps {
             if cancel.load(Ordering::Relaxed) {
                 break;
@@ -141,7 +143,9 @@ impl Appliance {
         let (drive, loader) = station.split()?;
         let labels: Vec<String> = volumes.iter().map(|volume| volume.label.clone()).collect();
         match loader.cartridges()? {
-            Some(present) => volumes.retain(|v| v.barcode.as_ref().is_some_and(|barcode| present.contains(barcode))),
+            Some(present) => {
+                volumes.retain(|v| v.barcode.as_ref().is_some_and(|barcode| present.contains(barcode)))
+            }
             None => {
                 loader.mount(drive, None, &labels.join(" or "))?;
                 super::fence::prepare(drive)?;
@@ -233,7 +237,11 @@ impl Appliance {
             for (set, range) in &step.members {
                 files += range.end - range.start;
                 let parts = self.catalog().parts_of(*set)?;
-                bytes += parts.iter().filter(|part| part.volume == step.volume.id).map(|part| part.bytes).sum::<u64>();
+                bytes += parts
+                    .iter()
+                    .filter(|part| part.volume == step.volume.id)
+                    .map(|part| part.bytes)
+                    .sum::<u64>();
             }
         }
         progress.total(files, bytes);
@@ -261,7 +269,13 @@ impl Run<'_> {
             let checked = station.split().and_then(|(drive, loader)| {
                 loader.mount(drive, step.volume.barcode.as_deref(), &step.volume.label)?;
                 self.progress.phase(Phase::Verifying);
-                volume_check::check(self.appliance.catalog(), drive, &step.volume, &self.request.identities, self.cancel)
+                volume_check::check(
+                    self.appliance.catalog(),
+                    drive,
+                    &step.volume,
+                    &self.request.identities,
+                    self.cancel,
+                )
             });
             match checked {
                 Ok(check) => self.report.volumes.push(check),

@@ -4,5 +4,10 @@
 mod architecture;
 mod cli;
 mod backup_restore;
+mod crash;
+mod rebuild;
 mod refusals;
 mod support;
+mod tapes;
+mod verify;
+mod without_us;

@@ -39,7 +39,9 @@ impl Seen {
     /// One line for each part that is missing between others or behind the last.
     pub(super) fn gaps(&self, catalog: &Catalog) -> Result<Vec<String>, EngineError> {
         let label = |uuid: &str| -> Result<String, EngineError> {
-            Ok(catalog.volume_by_uuid(uuid)?.map_or_else(|| format!("the volume {uuid}"), |volume| volume.label))
+            Ok(catalog
+                .volume_by_uuid(uuid)?
+                .map_or_else(|| format!("the volume {uuid}"), |volume| volume.label))
         };
         let mut lines = Vec::new();
         for (set, seen) in &self.0 {

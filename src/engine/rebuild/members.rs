@@ -25,7 +25,8 @@ impl Entering {
     }
 
     fn go_to(&mut self, directory: &[&[u8]]) -> Result<(), CatalogError> {
-        let shared = self.path.iter().zip(directory).take_while(|(here, there)| here.as_slice() == **there).count();
+        let shared =
+            self.path.iter().zip(directory).take_while(|(here, there)| here.as_slice() == **there).count();
         for _ in shared..self.path.len() {
             self.writer.leave()?;
         }
@@ -37,8 +38,15 @@ impl Entering {
         Ok(())
     }
 
-    fn push(&mut self, entry: &Entry, sha256: [u8; 32], archive: u32, offset: u64) -> Result<(), CatalogError> {
-        let components: Vec<&[u8]> = entry.path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+    fn push(
+        &mut self,
+        entry: &Entry,
+        sha256: [u8; 32],
+        archive: u32,
+        offset: u64,
+    ) -> Result<(), CatalogError> {
+        let components: Vec<&[u8]> =
+            entry.path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         let (name, above) = match components.split_last() {
             Some((name, above)) => (*name, above),
             None => (&b""[..], &[][..]),
@@ -74,17 +82,25 @@ impl Entering {
         problems: &mut Vec<String>,
     ) -> Result<(), EngineError> {
         let mut next = Ok(first);
+        let mut repeated = label.open;
         loop {
             let item = match next {
                 Ok(Some(item)) => item,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    problems.push(format!("archive {}: what follows is lost: {}", label.archive, chain(&error)));
+                    problems.push(format!(
+                        "archive {}: what follows is lost: {}",
+                        label.archive,
+                        chain(&error)
+                    ));
                     return Ok(());
                 }
             };
-            if let Some(whole) = &item.continues {
-                problems.push(format!("{}: began on an earlier volume and has no index", show(&whole.filename)));
+            if repeated > 0 && item.entry.kind == Kind::Directory {
+                repeated -= 1; // it is a member of an earlier archive
+            } else if let Some(whole) = &item.continues {
+                problems
+                    .push(format!("{}: began on an earlier volume and has no index", show(&whole.filename)));
             } else if !is_safe(&item.entry.path) {
                 problems.push(format!("{}: no path that the catalog can hold", show(&item.entry.path)));
             } else {

@@ -2,10 +2,10 @@
 
 use std::io;
 
+use super::RebuiltVolume;
 use super::members::Entering;
 use super::scan::{Label, Orphan, Orphans, Task};
 use super::stream::Stream;
-use super::RebuiltVolume;
 use crate::catalog::{
     BackupSet, Checkpoint, NewArchive, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
 };
@@ -62,12 +62,17 @@ impl Task<'_> {
                 Some(_) => Ok(()),
                 None => self.open_tail(drive, tail, &left)?,
             };
-            let mut what = format!("tape file {} was never finished: its members are left out", tail.file);
-            if let Err(reason) = opened {
-                what.push_str(&format!("; {reason}, so that this volume takes no more"));
-                volume.status = VolumeStatus::Full;
+            let what = format!(
+                "volume {}: tape file {} was never finished; what is in it is left out",
+                volume.label, tail.file
+            );
+            match opened {
+                Ok(()) => self.unfinished.push(what),
+                Err(reason) => {
+                    report.problems.push(format!("{what}, and as {reason}, the volume takes no more"));
+                    volume.status = VolumeStatus::Full;
+                }
             }
-            report.problems.push(what);
         }
         if volume.status == VolumeStatus::Blank {
             volume.status = VolumeStatus::Active;
@@ -136,7 +141,8 @@ impl Task<'_> {
             return Ok(Err("not an archive of ours, and no index".into()));
         };
         self.seen.add_set(&label.set);
-        let goes_on = current.as_ref().is_some_and(|c| (&c.label.set, c.label.part) == (&label.set, label.part));
+        let goes_on =
+            current.as_ref().is_some_and(|c| (&c.label.set, c.label.part) == (&label.set, label.part));
         if !goes_on {
             if let Some(done) = current.take() {
                 self.catalog.finish_set(done.set, SetState::Interrupted, crate::engine::now())?;
@@ -146,7 +152,10 @@ impl Task<'_> {
                 Err(reason) => return Ok(Err(reason)),
             };
             if self.catalog.archives_of(set.id)?.iter().any(|known| known.number == label.archive) {
-                return Ok(Err(format!("archive {} of set {} is in the catalog already", label.archive, label.set)));
+                return Ok(Err(format!(
+                    "archive {} of set {} is in the catalog already",
+                    label.archive, label.set
+                )));
             }
             let writer = self.catalog.writer(set.id, set.committed)?;
             *current = Some(Current { label: label.clone(), set: set.id, entering: Entering::new(writer) });
@@ -191,7 +200,10 @@ impl Task<'_> {
         let parts = known.as_ref().map(|set| self.catalog.parts_of(set.id)).transpose()?.unwrap_or_default();
         if let Some(part) = parts.iter().find(|part| part.number == label.part) {
             if part.index_file.is_some() || parts.last().is_some_and(|last| last.number > label.part) {
-                return Ok(Err(format!("part {} of set {} is in the catalog already", label.part, label.set)));
+                return Ok(Err(format!(
+                    "part {} of set {} is in the catalog already",
+                    label.part, label.set
+                )));
             }
         } else if parts.last().map_or(0, |last| last.number) + 1 != label.part {
             return Ok(Err(format!(

@@ -28,6 +28,8 @@ pub(super) struct Task<'a> {
     pub(super) cancel: &'a AtomicBool,
     pub(super) seen: Seen,
     pub(super) encrypted: Vec<EncryptedIndex>,
+    /// Tape files that were being written when a task ended.
+    pub(super) unfinished: Vec<String>,
 }
 
 /// An archive file that no index covers.
@@ -82,6 +84,8 @@ pub(super) struct Label {
     pub(super) set: String,
     pub(super) part: u32,
     pub(super) archive: u32,
+    /// Directories repeated at its beginning; they are members of an earlier archive.
+    pub(super) open: u32,
 }
 
 impl Label {
@@ -92,6 +96,7 @@ impl Label {
             set: value("set").filter(|set| !set.is_empty())?.to_owned(),
             part: value("part")?.parse().ok().filter(|part| *part > 0)?,
             archive: value("archive")?.parse().ok().filter(|archive| *archive > 0)?,
+            open: words.next().map_or(Some(0), |word| word.strip_prefix("open=")?.parse().ok())?,
         };
         words.next().is_none().then_some(label)
     }
@@ -148,7 +153,8 @@ impl Task<'_> {
         }
         let Work { extent, archives, tail, covered, .. } = work;
         volume_row::settle(self.catalog, drive, &volume, &extent, report)?;
-        let archives: Vec<Orphan> = archives.into_iter().filter(|found| !covered.contains(&found.file)).collect();
+        let archives: Vec<Orphan> =
+            archives.into_iter().filter(|found| !covered.contains(&found.file)).collect();
         if archives.is_empty() && tail.is_none() {
             return Ok(None);
         }
@@ -161,7 +167,9 @@ impl Task<'_> {
         let mut files = HashSet::new();
         for part in self.catalog.parts_on(volume.id)? {
             let archives = self.catalog.archives_of(part.set)?;
-            files.extend(archives.iter().filter(|archive| archive.part == part.number).map(|archive| archive.file));
+            files.extend(
+                archives.iter().filter(|archive| archive.part == part.number).map(|archive| archive.file),
+            );
         }
         Ok(files)
     }

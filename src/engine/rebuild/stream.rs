@@ -163,7 +163,8 @@ impl<R: Read> Frames<R> {
         if ahead.is_empty() {
             return Ok(false);
         }
-        let stored = zstd_safe::find_frame_compressed_size(ahead).map_err(|_| invalid("a zstd frame is cut off"))?;
+        let stored =
+            zstd_safe::find_frame_compressed_size(ahead).map_err(|_| invalid("a zstd frame is cut off"))?;
         let frame = ahead.get(..stored).ok_or_else(|| invalid("a zstd frame is cut off"))?;
         let length = match zstd_safe::get_frame_content_size(frame) {
             Ok(Some(length)) if length <= PIECE as u64 => length as usize,
@@ -249,7 +250,7 @@ mod tests {
             sealed.extend(chunk);
         }
         let other = Identity::generate().unwrap();
-        assert!(Stream::open(sealed.as_slice(), &[other.clone()]).is_err());
+        assert!(Stream::open(sealed.as_slice(), std::slice::from_ref(&other)).is_err());
         for (stored, header) in [(&packed, 0), (&sealed, header)] {
             let mut stream = Stream::open(stored.as_slice(), &[other.clone(), identity.clone()]).unwrap();
             let mut read = Vec::new();

@@ -54,7 +54,8 @@ pub(super) fn check(
 ) -> Result<VolumeCheck, EngineError> {
     fence::prepare(drive)?;
     fence::check_identity(drive, volume)?;
-    let mut check = VolumeCheck { label: volume.label.clone(), index_files_ok: true, ..VolumeCheck::default() };
+    let mut check =
+        VolumeCheck { label: volume.label.clone(), index_files_ok: true, ..VolumeCheck::default() };
     if let Err(reason) = volume_file(drive, volume) {
         check.problems.push(format!("volume file: {reason}"));
     }
@@ -69,7 +70,9 @@ pub(super) fn check(
             Err(Failure::Catalog(error)) => return Err(error),
             Err(Failure::Tape(reason)) => {
                 check.index_files_ok = false;
-                check.problems.push(format!("index file {file} (part {} of set {}): {reason}", part.number, part.set));
+                check
+                    .problems
+                    .push(format!("index file {file} (part {} of set {}): {reason}", part.number, part.set));
             }
         }
     }
@@ -88,7 +91,10 @@ fn volume_file(drive: &mut Drive, volume: &Volume) -> Result<(), String> {
     file.read_to_end(&mut bytes).map_err(|error| chain(&error))?;
     let found = volume::decode(&bytes).map_err(|error| chain(&error))?;
     if found.record_size != volume.record_size {
-        return Err(format!("records of {} bytes, the catalog says {}", found.record_size, volume.record_size));
+        return Err(format!(
+            "records of {} bytes, the catalog says {}",
+            found.record_size, volume.record_size
+        ));
     }
     if found.label != volume.label {
         return Err(format!("it names the volume {}, the catalog {}", found.label, volume.label));
@@ -154,7 +160,10 @@ fn index(
         (found.set == known.set, "its set"),
         (found.part == known.part, "the number of its part"),
         (found.volume == known.volume, "its volume"),
-        ((found.first_ordinal, found.members) == (known.first_ordinal, known.members), "the number of its members"),
+        (
+            (found.first_ordinal, found.members) == (known.first_ordinal, known.members),
+            "the number of its members",
+        ),
         (found.bytes == known.bytes, "the number of its bytes"),
         (found.recipients == known.recipients, "the list of its recipients"),
         (found.archives == known.archives, "the list of its archive files"),
@@ -193,7 +202,9 @@ fn members(catalog: &Catalog, part: &Part, plain: &mut dyn Read) -> Result<(), F
             Section::Block(bytes) => {
                 for (directory, member) in BlockReader::new(&bytes)?.members() {
                     let known = ours(rows.next().transpose())?;
-                    let Some((ordinal, here, known)) = known else { return Err(differs("the number of members")) };
+                    let Some((ordinal, here, known)) = known else {
+                        return Err(differs("the number of members"));
+                    };
                     if member != known || !ours(directories.same(directory, here, &mut paths))? {
                         return Err(differs(&format!("member {ordinal}")));
                     }
@@ -202,7 +213,11 @@ fn members(catalog: &Catalog, part: &Part, plain: &mut dyn Read) -> Result<(), F
             Section::Frames(archive, table) => {
                 let known = ours(catalog.archive(part.set, archive))?.frames;
                 // A long table comes in several sections.
-                if !known.as_bytes().windows(table.as_bytes().len().max(1)).any(|part| part == table.as_bytes()) {
+                if !known
+                    .as_bytes()
+                    .windows(table.as_bytes().len().max(1))
+                    .any(|part| part == table.as_bytes())
+                {
                     return Err(differs(&format!("the frame table of archive {archive}")));
                 }
             }
