@@ -68,9 +68,10 @@ fn bar_style(template: &str) -> ProgressStyle {
 
 fn draw(title: &str, progress: &Progress, ended: &Receiver<()>) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-    let open = bar_style("{spinner} {prefix}  {bytes}  {bytes_per_sec}  {elapsed}\n  {wide_msg}");
+    let open =
+        bar_style("{spinner} {prefix}  {decimal_bytes}  {decimal_bytes_per_sec}  {elapsed}\n  {wide_msg}");
     let known = bar_style(
-        "{spinner} {prefix} [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left\n  {wide_msg}",
+        "{spinner} {prefix} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left\n  {wide_msg}",
     );
     bar.set_style(open);
     bar.set_prefix(title.to_owned());
@@ -92,8 +93,8 @@ fn draw(title: &str, progress: &Progress, ended: &Receiver<()>) {
 /// Everything that is not a number of bytes.
 fn details(now: &Snapshot) -> String {
     let mut text = match now.total_files {
-        0 => text::plural(now.files, "file"),
-        total => format!("{} of {}", text::count(now.files), text::plural(total, "file")),
+        0 => text::plural(now.files, "object"),
+        total => format!("{} of {}", text::count(now.files), text::plural(total, "object")),
     };
     text.push_str(&format!(", {}", phase(now.phase)));
     if now.buffer_percent > 0 {
@@ -165,7 +166,7 @@ mod tests {
         let line = plain("backup", &progress.snapshot(), Duration::from_secs(2));
         assert_eq!(
             line,
-            "backup: 1.0 MB of 4.0 MB, 500.0 kB/s, 6.00 s left, 3 of 10 files, transferring, volume REEL01L9, etc/hosts"
+            "backup: 1.0 MB of 4.0 MB, 500.0 kB/s, 6.00 s left, 3 of 10 objects, transferring, volume REEL01L9, etc/hosts"
         );
         assert_eq!(shortened(&"x".repeat(100)).chars().count(), PATH_SHOWN + 3);
     }

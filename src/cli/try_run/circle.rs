@@ -125,6 +125,7 @@ impl<'a> Circle<'a> {
             progress.total(self.survey.objects, self.survey.bytes);
             appliance.backup(&request, progress, self.cancel)
         })?;
+        drop(appliance); // closing the library is part of the work
         let details = format!(
             "{}, {} on {}",
             text::plural(report.members, "member"),
@@ -145,6 +146,7 @@ impl<'a> Circle<'a> {
         let report = monitor::watched(self.context.output, "verifying", |progress| {
             appliance.verify(&request, progress, self.cancel)
         })?;
+        drop(appliance);
         verify::warn(self.context.output, &report);
         let ok = report.is_clean() && !report.cancelled && report.files == stored.members;
         let details = format!(

@@ -83,16 +83,20 @@ pub(super) fn run(context: &Context, args: &TryArgs) -> Result<Outcome, CliError
     }
     output.line("");
     let took = text::duration(steps.elapsed());
-    if ok {
+    let verdict = if ok {
+        let told =
+            [(&comparison.changed_meanwhile, "changed meanwhile"), (&comparison.not_stored, "not stored")];
+        let told = told.iter().filter(|(list, _)| !list.is_empty());
+        let told: Vec<String> = told
+            .map(|(list, what)| format!("; {what}, as named above: {}", text::count(list.len() as u64)))
+            .collect();
         let same = format!("{}, {}", text::plural(comparison.same, "object"), text::bytes(comparison.bytes));
-        output.line(&output.paint(
-            Tone::Good,
-            &format!("ALL WELL: {same} went to virtual tape and came back the same, in {took}"),
-        ));
+        let verdict = format!("ALL WELL: {same} went to virtual tape and came back the same, in {took}");
+        output.paint(Tone::Good, &(verdict + &told.concat()))
     } else {
-        let failed = steps.failed().join(", ");
-        output.line(&output.paint(Tone::Bad, &format!("FAILED at step {failed}, after {took}")));
-    }
+        output.paint(Tone::Bad, &format!("FAILED at step {}, after {took}", steps.failed().join(", ")))
+    };
+    output.line(&verdict);
     Ok(Outcome::from_fault(!ok))
 }
 
