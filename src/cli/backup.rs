@@ -17,8 +17,10 @@ const PROBLEMS_SHOWN: usize = 20;
 
 /// Arguments of `reelward backup`.
 #[derive(Debug, Args)]
-#[command(after_help = "Files that could not be stored, or changed while they were read, are named and do not fail the backup: \
-    the exit code is 0 and the answer counts them.\nSizes: 512, 64K, 16M, 2G, 18T (powers of 1024) or 18TB (powers of 1000).")]
+#[command(
+    after_help = "Files that could not be stored, or changed while they were read, are named and do not fail the backup: \
+    the exit code is 0 and the answer counts them.\nSizes: 512, 64K, 16M, 2G, 18T (powers of 1024) or 18TB (powers of 1000)."
+)]
 pub(super) struct BackupArgs {
     /// Files and directories
     #[arg(required = true, value_name = "PATH")]
@@ -126,13 +128,13 @@ fn warn(output: Output, report: &BackupReport) {
 pub(super) fn describe(output: Output, report: &BackupReport) -> String {
     let state = if report.cancelled { "interrupted" } else { "stored" };
     let mut lines = format!(
-        "{} set {}  {}, {} in {} ({})\n",
+        "{} set {}  {}, {} in {}{}\n",
         output.paint(if report.cancelled { Tone::Warning } else { Tone::Good }, state),
         report.set_id,
         text::plural(report.members, "member"),
         text::bytes(report.bytes),
         text::seconds(report.seconds),
-        text::rate(report.bytes, report.seconds),
+        text::rate_note(report.bytes, report.seconds),
     );
     lines.push_str(&format!("on tape  {}, {}\n", text::bytes(report.stored_bytes), volumes(&report.volumes)));
     if report.problem_count > 0 {
@@ -146,6 +148,9 @@ pub(super) fn describe(output: Output, report: &BackupReport) -> String {
 
 /// `volume A` or `volumes A, B`.
 pub(super) fn volumes(labels: &[String]) -> String {
+    if labels.is_empty() {
+        return "no volume".to_owned();
+    }
     let names: Vec<String> = labels.iter().map(|label| text::name(label.as_bytes())).collect();
     format!("volume{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))
 }

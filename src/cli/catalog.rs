@@ -52,7 +52,8 @@ fn check(context: &Context) -> Result<Outcome, CliError> {
     }
     output.answer(&answer, || {
         let tone = if report.is_sound() { Tone::Good } else { Tone::Bad };
-        let verdict = if report.is_sound() { "sound" } else { "DAMAGED: `reelward catalog rebuild` makes a new one" };
+        let verdict =
+            if report.is_sound() { "sound" } else { "DAMAGED: `reelward catalog rebuild` makes a new one" };
         format!(
             "{}  {}, {}, {} looked at\n",
             output.paint(tone, verdict),
@@ -68,7 +69,8 @@ fn rebuild(context: &Context, request: RebuildRequest) -> Result<Outcome, CliErr
     let output = context.output;
     let cancel = interrupt::watch()?;
     let (mut appliance, moved) = Appliance::open_for_rebuild(context.settings())?;
-    let report = monitor::watched(output, "rebuild", |progress| appliance.rebuild(&request, progress, &cancel))?;
+    let report =
+        monitor::watched(output, "rebuild", |progress| appliance.rebuild(&request, progress, &cancel))?;
     warn(output, &report);
     let mut answer = serde_json::to_value(&report).unwrap_or_default();
     if let (Some(fields), Some(moved)) = (answer.as_object_mut(), &moved) {

@@ -28,7 +28,8 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(output: Output, global: Global) -> Context {
-        let variable = || std::env::var_os(STATE_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable =
+            || std::env::var_os(STATE_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
         Context {
             output,
             named_state: global.state_dir.or_else(variable),
@@ -38,9 +39,9 @@ impl Context {
 
     /// The state directory in force.
     pub(super) fn state(&self) -> PathBuf {
-        self.named_state.clone().unwrap_or_else(|| {
-            PathBuf::from(if is_root() { SYSTEM_STATE } else { USER_STATE })
-        })
+        self.named_state
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(if is_root() { SYSTEM_STATE } else { USER_STATE }))
     }
 
     /// Opens the state directory.
@@ -72,9 +73,9 @@ pub(super) fn identities(files: &[PathBuf]) -> Result<Vec<Identity>, CliError> {
 }
 
 fn identities_in(path: &Path) -> Result<Vec<Identity>, CliError> {
-    let text = std::fs::read_to_string(path)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|source| CliError::File { path: path.into(), what: "cannot be read as a key file", source })?;
+    let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new).map_err(|source| {
+        CliError::File { path: path.into(), what: "cannot be read as a key file", source }
+    })?;
     let identities = Identity::parse_file(&text)
         .map_err(|source| CliError::Key { what: format!("{}: not a key file", path.display()), source })?;
     if identities.is_empty() {

@@ -17,8 +17,10 @@ use crate::format::v1::Kind;
 
 /// Arguments of `reelward find`.
 #[derive(Debug, Args)]
-#[command(after_help = "Wildcards: * any characters (slashes too), ? one, [abc] one of these. Without a slash the pattern is for the \
-    name, with one for the whole path. Quote it, or the shell expands it: reelward find '*.conf'")]
+#[command(
+    after_help = "Wildcards: * any characters (slashes too), ? one, [abc] one of these. Without a slash the pattern is for the \
+    name, with one for the whole path. Quote it, or the shell expands it: reelward find '*.conf'"
+)]
 pub(super) struct FindArgs {
     /// A name or a wildcard
     #[arg(value_name = "PATTERN")]
@@ -51,7 +53,9 @@ pub(super) fn run(context: &Context, args: &FindArgs) -> Result<Outcome, CliErro
         return Ok(Outcome::Done);
     }
     let rows: Vec<Value> = found.rows.iter().map(row_json).collect();
-    context.output.answer(&json!({ "total": found.total, "members": rows }), || describe(context.output, &found));
+    context
+        .output
+        .answer(&json!({ "total": found.total, "members": rows }), || describe(context.output, &found));
     Ok(Outcome::Done)
 }
 

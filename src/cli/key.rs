@@ -41,7 +41,9 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<Outcome, Cli
         source,
     })?;
     let output = context.output;
-    output.answer(&json!({ "file": path.display().to_string(), "recipient": recipient }), || format!("{recipient}\n"));
+    output.answer(&json!({ "file": path.display().to_string(), "recipient": recipient }), || {
+        format!("{recipient}\n")
+    });
     if !output.is_json() {
         output.warning(&format!(
             "{} is {} to what is encrypted for it: keep copies away from this machine",
@@ -55,7 +57,8 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<Outcome, Cli
 /// As `age-keygen` writes it, durable before anything is encrypted for it.
 fn write(path: &Path, identity: &Identity, recipient: &str) -> std::io::Result<()> {
     let mut text = Zeroizing::new(String::with_capacity(256));
-    let now = text::rfc3339(jiff::Timestamp::now().as_nanosecond().try_into().unwrap_or(0)).unwrap_or_default();
+    let now =
+        text::rfc3339(jiff::Timestamp::now().as_nanosecond().try_into().unwrap_or(0)).unwrap_or_default();
     text.push_str(&format!("# created: {now}\n# public key: {recipient}\n"));
     text.push_str(&identity.to_secret_text());
     text.push('\n');

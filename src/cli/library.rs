@@ -44,7 +44,9 @@ pub(super) fn run(context: &Context, command: LibraryCommand) -> Result<Outcome,
         }
         LibraryCommand::Load { cartridge } => told(output, "loaded", &appliance.library_load(&cartridge)?),
         LibraryCommand::Unload => told(output, "unloaded", &appliance.library_unload()?),
-        LibraryCommand::Transfer { from, to } => told(output, "moved", &appliance.library_transfer(&from, &to)?),
+        LibraryCommand::Transfer { from, to } => {
+            told(output, "moved", &appliance.library_transfer(&from, &to)?)
+        }
     }
     Ok(Outcome::Done)
 }
@@ -62,7 +64,8 @@ pub(super) fn kind(kind: ElementKind) -> &'static str {
 fn told(output: Output, verb: &str, report: &MoveReport) {
     output.answer(report, || {
         let barcode = report.barcode.as_deref().unwrap_or("a cartridge without a barcode");
-        let place = |address: Option<u16>| address.map_or("outside".to_owned(), |address| address.to_string());
+        let place =
+            |address: Option<u16>| address.map_or("outside".to_owned(), |address| address.to_string());
         let way = match report.moved {
             true => format!("from {} to {}", place(report.from), place(report.to)),
             false => format!("in its place already, {}", place(report.to)),

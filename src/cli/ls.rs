@@ -165,7 +165,11 @@ fn list_path(
 }
 
 /// What the path means that is no directory: the newest version, or that of one set.
-fn single(appliance: &Appliance, set: Option<SetId>, stored: &[u8]) -> Result<Option<ListingEntry>, CliError> {
+fn single(
+    appliance: &Appliance,
+    set: Option<SetId>,
+    stored: &[u8],
+) -> Result<Option<ListingEntry>, CliError> {
     let catalog = appliance.catalog();
     let mut sets = match set {
         Some(set) => vec![set],
@@ -174,7 +178,12 @@ fn single(appliance: &Appliance, set: Option<SetId>, stored: &[u8]) -> Result<Op
     sets.sort_unstable_by(|a, b| b.cmp(a));
     for set in sets {
         if let Some(found) = catalog.lookup(set, stored)? {
-            return Ok(Some(ListingEntry { name: found.1.name.clone(), set, below: None, member: Some(found) }));
+            return Ok(Some(ListingEntry {
+                name: found.1.name.clone(),
+                set,
+                below: None,
+                member: Some(found),
+            }));
         }
     }
     Ok(None)
@@ -182,8 +191,16 @@ fn single(appliance: &Appliance, set: Option<SetId>, stored: &[u8]) -> Result<Op
 
 /// An absolute path, `.` and `..` resolved by name alone, without its leading slash.
 fn stored_path(path: &Path) -> Result<Vec<u8>, CliError> {
-    let here = |source| CliError::File { path: PathBuf::from("."), what: "where this is cannot be found out", source };
-    let full = if path.is_absolute() { path.to_path_buf() } else { std::env::current_dir().map_err(here)?.join(path) };
+    let here = |source| CliError::File {
+        path: PathBuf::from("."),
+        what: "where this is cannot be found out",
+        source,
+    };
+    let full = if path.is_absolute() {
+        path.to_path_buf()
+    } else {
+        std::env::current_dir().map_err(here)?.join(path)
+    };
     let mut parts: Vec<&[u8]> = Vec::new();
     for component in full.components() {
         match component {

@@ -14,6 +14,8 @@ use crate::pipeline::{Phase, Progress, Snapshot};
 const DRAW: Duration = Duration::from_millis(120);
 /// How often a line is written where there is no terminal.
 const LINE: Duration = Duration::from_secs(10);
+/// A task that is shorter says nothing of itself in a log.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Characters of the path in work that are shown.
 const PATH_SHOWN: usize = 60;
 
@@ -59,13 +61,17 @@ fn phase(phase: Phase) -> &'static str {
 }
 
 fn bar_style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 fn draw(title: &str, progress: &Progress, ended: &Receiver<()>) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
     let open = bar_style("{spinner} {prefix}  {bytes}  {bytes_per_sec}  {elapsed}\n  {wide_msg}");
-    let known = bar_style("{spinner} {prefix} [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left\n  {wide_msg}");
+    let known = bar_style(
+        "{spinner} {prefix} [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left\n  {wide_msg}",
+    );
     bar.set_style(open);
     bar.set_prefix(title.to_owned());
     let mut has_total = false;
@@ -117,7 +123,7 @@ fn write_lines(title: &str, progress: &Progress, ended: &Receiver<()>) {
     while !has_ended(ended, DRAW) {
         let now = progress.snapshot();
         let is_due = match told {
-            None => now.phase != Phase::Starting,
+            None => started.elapsed() >= PATIENCE,
             Some((phase, at)) => phase != now.phase || at.elapsed() >= LINE,
         };
         if is_due && now.phase != Phase::Done {

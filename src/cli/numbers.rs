@@ -7,9 +7,9 @@
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a size is a whole number with or without a unit: 512, 64K, 16M, 2G, 18T, 18TB".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| {
+        "a size is a whole number with or without a unit: 512, 64K, 16M, 2G, 18T, 18TB".to_owned()
+    })?;
     let unit = unit.trim_start().to_ascii_lowercase();
     let power = match unit.as_bytes().first() {
         None | Some(b'b') => 0,
@@ -64,7 +64,9 @@ mod tests {
         for (text, bytes) in good {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "K", "-1", "1.5G", "1X", "1KBB", "1BB", "1iB", "99999999999999999999", "99999999T", "1é"] {
+        for text in
+            ["", "K", "-1", "1.5G", "1X", "1KBB", "1BB", "1iB", "99999999999999999999", "99999999T", "1é"]
+        {
             assert!(size(text).is_err(), "{text}");
         }
         assert!(some_size("0K").is_err());

@@ -16,11 +16,13 @@ const FAULTS_SHOWN: usize = 20;
 
 /// Arguments of `reelward restore`.
 #[derive(Debug, Args)]
-#[command(after_help = "Paths are restored beneath the target: /etc/hosts becomes DIR/etc/hosts. Without --set the newest set is \
+#[command(
+    after_help = "Paths are restored beneath the target: /etc/hosts becomes DIR/etc/hosts. Without --set the newest set is \
     taken in which everything asked for is found.\n\
     For root, --devices and --keep-setid are on unless told otherwise (a restored system must be what it was); for everybody \
     else they are off.\n\
-    The exit code is 1 when anything could not be put back; everything else is in place then.")]
+    The exit code is 1 when anything could not be put back; everything else is in place then."
+)]
 pub(super) struct RestoreArgs {
     /// Absolute paths (directories with all they hold) or wildcards as in `find`; everything without one
     #[arg(value_name = "PATTERN")]
@@ -111,7 +113,8 @@ pub(super) fn run(context: &Context, args: RestoreArgs) -> Result<Outcome, CliEr
         output.answer(&plan, || describe_plan(output, &plan));
         return Ok(Outcome::Done);
     }
-    let report = monitor::watched(output, "restore", |progress| appliance.restore(&request, progress, &cancel))?;
+    let report =
+        monitor::watched(output, "restore", |progress| appliance.restore(&request, progress, &cancel))?;
     warn(output, &report);
     output.answer(&report, || describe(output, &report, &request.target));
     Ok(Outcome::from_fault(!report.faults.is_empty() || report.cancelled))
@@ -130,7 +133,9 @@ fn describe_plan(output: Output, plan: &RestorePlan) -> String {
         lines.push_str(&format!(
             "  volume {}{}: {}\n",
             text::name(volume.label.as_bytes()),
-            barcode.map(|barcode| format!(" (barcode {})", text::name(barcode.as_bytes()))).unwrap_or_default(),
+            barcode
+                .map(|barcode| format!(" (barcode {})", text::name(barcode.as_bytes())))
+                .unwrap_or_default(),
             text::plural(volume.members, "member"),
         ));
     }
@@ -167,14 +172,15 @@ pub(super) fn faults(output: Output, faults: &[Fault]) {
 fn describe(output: Output, report: &RestoreReport, target: &Path) -> String {
     let whole = report.faults.is_empty() && !report.cancelled;
     let mut lines = format!(
-        "{} {} from set {} into {}  {} in {} ({})\n",
-        output.paint(if whole { Tone::Good } else { Tone::Bad }, if whole { "restored" } else { "INCOMPLETE" }),
+        "{} {} from set {} into {}  {} in {}{}\n",
+        output
+            .paint(if whole { Tone::Good } else { Tone::Bad }, if whole { "restored" } else { "INCOMPLETE" }),
         text::plural(report.files, "object"),
         report.set_id,
         target.display(),
         text::bytes(report.bytes),
         text::seconds(report.seconds),
-        text::rate(report.bytes, report.seconds),
+        text::rate_note(report.bytes, report.seconds),
     );
     lines.push_str(&format!("read from {}\n", backup::volumes(&report.volumes)));
     if report.skipped > 0 {

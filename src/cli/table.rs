@@ -34,7 +34,8 @@ impl Table {
             .iter()
             .enumerate()
             .map(|(column, (head, _))| {
-                let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+                let cells =
+                    self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
                 cells.chain([head.chars().count()]).max().unwrap_or(0)
             })
             .collect();
@@ -52,7 +53,8 @@ impl Table {
         let mut line = String::new();
         for ((cell, width), (_, align)) in row.iter().zip(widths).zip(&self.heads) {
             let space = " ".repeat(width.saturating_sub(cell.chars().count()));
-            let (before, after) = if *align == Align::Right { (space.as_str(), "") } else { ("", space.as_str()) };
+            let (before, after) =
+                if *align == Align::Right { (space.as_str(), "") } else { ("", space.as_str()) };
             line.push_str(before);
             line.push_str(cell);
             line.push_str(after);

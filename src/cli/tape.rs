@@ -9,7 +9,8 @@ use super::error::CliError;
 use super::output::{Output, Tone};
 use super::table::{Align, Table};
 use super::{Outcome, library, numbers, text};
-use crate::engine::{LabelRequest, TapeInfo, TapeRow};
+use crate::changer::ElementKind;
+use crate::engine::{Appliance, LabelRequest, TapeInfo, TapeRow};
 
 /// Commands of `reelward tape`.
 #[derive(Debug, Subcommand)]
@@ -27,10 +28,13 @@ pub(super) enum TapeCommand {
 
 /// Arguments of `reelward tape label`.
 #[derive(Debug, Args)]
-#[command(after_help = "A cartridge that holds anything is left alone unless --overwrite is given, one with backup sets of this \
-    catalog unless --destroy-sets is given as well. What it held is gone then.")]
+#[command(
+    after_help = "A cartridge that holds anything is left alone unless --overwrite is given, one with backup sets of this \
+    catalog unless --destroy-sets is given as well. What it held is gone then."
+)]
 pub(super) struct LabelArgs {
-    /// Barcode of the cartridge; without one the cartridge in the drive
+    /// Barcode of the cartridge; without one the cartridge in the drive or, when that is empty, the first in the library
+    /// that is no volume yet
     barcode: Option<String>,
     /// Name of the volume [default: the barcode]
     #[arg(long, value_name = "NAME")]
@@ -61,7 +65,7 @@ fn label(context: &Context, args: LabelArgs) -> Result<Outcome, CliError> {
     let record_size = args.record_size.map(|size| {
         u32::try_from(size).map_err(|_| CliError::Usage("--record-size: more than 1M".to_owned()))
     });
-    let request = LabelRequest {
+    let mut request = LabelRequest {
         barcode: args.barcode,
         label: args.label,
         pool: args.pool,
@@ -69,7 +73,11 @@ fn label(context: &Context, args: LabelArgs) -> Result<Outcome, CliError> {
         overwrite: args.overwrite,
         destroy_sets: args.destroy_sets,
     };
-    let report = context.open()?.label(&request)?;
+    let mut appliance = context.open()?;
+    if request.barcode.is_none() && !request.overwrite {
+        request.barcode = first_unlabelled(&mut appliance)?;
+    }
+    let report = appliance.label(&request)?;
     let output = context.output;
     output.answer(&report, || {
         let barcode = report.barcode.as_deref().filter(|barcode| *barcode != report.label);
@@ -77,7 +85,9 @@ fn label(context: &Context, args: LabelArgs) -> Result<Outcome, CliError> {
             "{} volume {}{}  {}; it held {}\n",
             output.paint(Tone::Good, "labelled"),
             text::name(report.label.as_bytes()),
-            barcode.map(|barcode| format!(" (barcode {})", text::name(barcode.as_bytes()))).unwrap_or_default(),
+            barcode
+                .map(|barcode| format!(" (barcode {})", text::name(barcode.as_bytes())))
+                .unwrap_or_default(),
             report.uuid,
             text::name(report.before.as_bytes()),
         );
@@ -87,6 +97,19 @@ fn label(context: &Context, args: LabelArgs) -> Result<Outcome, CliError> {
         lines
     });
     Ok(Outcome::Done)
+}
+
+/// A cartridge to label when none is named and the drive is empty: nothing is overwritten without being asked for, so that
+/// a wrong guess costs nothing.
+fn first_unlabelled(appliance: &mut Appliance) -> Result<Option<String>, CliError> {
+    let status = appliance.library_status()?;
+    if status.devices.iter().any(|device| device.loaded == Some(true)) {
+        return Ok(None);
+    }
+    let mut candidates = status.elements.into_iter().filter(|element| {
+        element.kind == ElementKind::Storage && element.full && !element.cleaning && element.volume.is_none()
+    });
+    Ok(candidates.find_map(|element| element.barcode))
 }
 
 fn list(context: &Context) -> Result<Outcome, CliError> {
@@ -104,7 +127,7 @@ fn list(context: &Context) -> Result<Outcome, CliError> {
             ("Sets", Align::Right),
             ("Used", Align::Right),
             ("Capacity", Align::Right),
-            ("Last written (UTC)", Align::Left),
+            ("Last written", Align::Left),
         ]);
         for tape in &tapes {
             table.row(row(tape));
@@ -115,7 +138,8 @@ fn list(context: &Context) -> Result<Outcome, CliError> {
 }
 
 fn row(tape: &TapeRow) -> [String; 9] {
-    let optional = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), |text| text::name(text.as_bytes()));
+    let optional =
+        |text: &Option<String>| text.as_deref().map_or("-".to_owned(), |text| text::name(text.as_bytes()));
     [
         text::name(tape.label.as_bytes()),
         optional(&tape.barcode),
@@ -125,7 +149,7 @@ fn row(tape: &TapeRow) -> [String; 9] {
         text::count(tape.sets),
         text::bytes(tape.used),
         capacity(tape.capacity),
-        optional(&tape.last_written),
+        tape.last_written.as_deref().map_or("-".to_owned(), text::stamp),
     ]
 }
 
@@ -154,9 +178,9 @@ fn describe(output: Output, info: &TapeInfo) -> String {
         ("Type", generation),
         ("Status", status),
         ("Place", place),
-        ("Used", format!("{used} of {capacity}, {sets} sets")),
+        ("Used", format!("{used} of {capacity}, backup sets: {sets}")),
         ("Record", format!("{} bytes", text::count(u64::from(tape.record_size)))),
-        ("Labelled", info.created.clone()),
+        ("Labelled", text::stamp(&info.created)),
         ("Last written", last_written),
         ("End of data", format!("block {}, tape file {}", info.end_block, info.end_file)),
     ];
@@ -171,7 +195,7 @@ fn describe(output: Output, info: &TapeInfo) -> String {
     let mut table = Table::new(&[
         ("Set", Align::Right),
         ("Part", Align::Right),
-        ("Started (UTC)", Align::Left),
+        ("Started", Align::Left),
         ("State", Align::Left),
         ("Job", Align::Left),
         ("Members", Align::Right),
@@ -184,7 +208,7 @@ fn describe(output: Output, info: &TapeInfo) -> String {
         table.row([
             part.set_id.to_string(),
             part.part.to_string(),
-            part.started.clone(),
+            text::stamp(&part.started),
             format!("{}{encrypted}", part.state),
             text::name(part.job.as_bytes()),
             text::count(part.members),

@@ -41,11 +41,12 @@ pub(super) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// `0.35 s`, `12.3 s`, `3 min 05 s`, `2 h 10 min`.
+/// `4 ms`, `2.35 s`, `12.3 s`, `3 min 05 s`, `2 h 10 min`.
 pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        0..10 => format!("{:.2} s", time.as_secs_f64()),
+        0 => format!("{} ms", time.as_millis()),
+        1..10 => format!("{:.2} s", time.as_secs_f64()),
         10..100 => format!("{:.1} s", time.as_secs_f64()),
         100..6000 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
@@ -55,6 +56,11 @@ pub(super) fn duration(time: Duration) -> String {
 /// [`duration`] of seconds as reports carry them.
 pub(super) fn seconds(seconds: f64) -> String {
     duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
+/// ` (123.4 MB/s)` to follow a time; nothing where no content moved.
+pub(super) fn rate_note(total: u64, seconds: f64) -> String {
+    if total == 0 { String::new() } else { format!(" ({})", rate(total, seconds)) }
 }
 
 /// `123.4 MB/s`.
@@ -67,6 +73,14 @@ pub(super) fn time(nanoseconds: i64) -> String {
     match Timestamp::from_nanosecond(i128::from(nanoseconds)) {
         Ok(time) => time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
         Err(_) => "?".to_owned(),
+    }
+}
+
+/// A time in RFC 3339 as [`time`] shows it.
+pub(super) fn stamp(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(at) => time(at.as_nanosecond().try_into().unwrap_or(i64::MAX)),
+        Err(_) => name(text.as_bytes()),
     }
 }
 
@@ -130,10 +144,11 @@ mod tests {
         assert_eq!(count(123_456), "123,456");
         assert_eq!(plural(1, "file"), "1 file");
         assert_eq!(plural(0, "file"), "0 files");
-        assert_eq!(duration(Duration::from_millis(350)), "0.35 s");
+        assert_eq!(duration(Duration::from_millis(350)), "350 ms");
+        assert_eq!(duration(Duration::from_millis(1234)), "1.23 s");
         assert_eq!(duration(Duration::from_secs(185)), "3 min 05 s");
         assert_eq!(duration(Duration::from_secs(7800)), "2 h 10 min");
-        assert_eq!(seconds(f64::NAN), "0.00 s");
+        assert_eq!(seconds(f64::NAN), "0 ms");
         assert_eq!(rate(1_000_000, 0.5), "2.0 MB/s");
         assert_eq!(rfc3339(0).as_deref(), Some("1970-01-01T00:00:00Z"));
     }

@@ -12,8 +12,10 @@ use crate::engine::{VerifyReport, VerifyRequest};
 
 /// Arguments of `reelward verify`.
 #[derive(Debug, Args)]
-#[command(after_help = "Reads everything from tape, checks every file against the SHA-256 taken when it was backed up, and writes \
-    nothing. The exit code is 1 when anything is not as it was stored.")]
+#[command(
+    after_help = "Reads everything from tape, checks every file against the SHA-256 taken when it was backed up, and writes \
+    nothing. The exit code is 1 when anything is not as it was stored."
+)]
 pub(super) struct VerifyArgs {
     /// Only this set: number, identity, or `latest`
     #[arg(long, value_name = "SET", conflicts_with = "volume")]
@@ -32,7 +34,8 @@ pub(super) fn run(context: &Context, args: VerifyArgs) -> Result<Outcome, CliErr
     let request =
         VerifyRequest { set: args.set, volume: args.volume, identities: identities(&args.identity)? };
     let mut appliance = context.open()?;
-    let report = monitor::watched(output, "verify", |progress| appliance.verify(&request, progress, &cancel))?;
+    let report =
+        monitor::watched(output, "verify", |progress| appliance.verify(&request, progress, &cancel))?;
     warn(output, &report);
     output.answer(&report, || describe(output, &report));
     Ok(Outcome::from_fault(!report.is_clean() || report.cancelled))
@@ -61,16 +64,15 @@ fn describe(output: Output, report: &VerifyReport) -> String {
     let verdict = match (clean, report.faults) {
         (true, _) => "verified".to_owned(),
         (false, 0) => "not to the end:".to_owned(),
-        (false, faults) => format!("{}, of", text::plural(faults, "FAULT")),
+        (false, faults) => format!("{};", text::plural(faults, "FAULT")),
     };
     let mut lines = format!(
-        "{} {} {}  {} in {} ({})\n",
+        "{} {} as stored  {} in {}{}\n",
         output.paint(if clean { Tone::Good } else { Tone::Bad }, &verdict),
         text::plural(report.files, "object"),
-        if report.faults == 0 { "as stored" } else { "the good ones" },
         text::bytes(report.bytes),
         text::seconds(report.seconds),
-        text::rate(report.bytes, report.seconds),
+        text::rate_note(report.bytes, report.seconds),
     );
     for set in &report.sets {
         let faults = match set.faults.len() as u64 {
@@ -78,7 +80,11 @@ fn describe(output: Output, report: &VerifyReport) -> String {
             faults => output.paint(Tone::Bad, &text::plural(faults, "fault")),
         };
         let objects = text::plural(set.files, "object");
-        lines.push_str(&format!("  set {}: {objects}, {faults}, {}\n", set.set_id, backup::volumes(&set.volumes)));
+        lines.push_str(&format!(
+            "  set {}: {objects}, {faults}, {}\n",
+            set.set_id,
+            backup::volumes(&set.volumes)
+        ));
     }
     lines
 }

@@ -33,8 +33,10 @@ pub(super) enum VirtualCommand {
 
 /// Arguments of `reelward virtual create`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Sizes: 512, 64K, 16M, 2G, 18T (powers of 1024) or 18TB (powers of 1000). Made as STATE-DIR/library it is the \
-    one that commands use when no device is named.")]
+#[command(
+    after_help = "Sizes: 512, 64K, 16M, 2G, 18T (powers of 1024) or 18TB (powers of 1000). Made as STATE-DIR/library it is the \
+    one that commands use when no device is named."
+)]
 pub(super) struct CreateArgs {
     /// The directory
     dir: PathBuf,
@@ -80,6 +82,7 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Outcome, CliError> {
         (0..library.drives()).map(|index| format!("virtual://{}#drive{index}", dir.display())).collect();
     let changer = format!("virtual://{}#changer", dir.display());
     let barcodes = library.barcodes();
+    let blank = data_cartridges(&library);
     let answer = json!({
         "directory": dir.display().to_string(),
         "drives": drives,
@@ -94,7 +97,7 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Outcome, CliError> {
             text::plural(u64::from(args.drives), "drive"),
             text::plural(u64::from(args.cartridges), "cartridge"),
         );
-        lines.push_str(&format!("cartridges {}\n", barcodes.join(" ")));
+        lines.push_str(&format!("cartridges {}\n", blank.join(" ")));
         if let Some(drive) = drives.first() {
             lines.push_str(&format!("use it by --drive '{drive}' --changer '{changer}'\n"));
         }
@@ -119,10 +122,16 @@ pub(super) fn layout(drives: u16, slots: u16, cartridges: u16, generation: &str)
     })
 }
 
+/// Barcodes of what can be a volume.
+pub(super) fn data_cartridges(library: &VirtualLibrary) -> Vec<String> {
+    library.barcodes().into_iter().filter(|barcode| !barcode.starts_with("CLN")).collect()
+}
+
 fn export(context: &Context, library: &Path, barcode: &str, out_dir: &Path) -> Result<Outcome, CliError> {
     let library = VirtualLibrary::open(library)?;
     let files = library.export(barcode, out_dir)?;
-    let answer = json!({ "barcode": barcode, "directory": out_dir.display().to_string(), "tape_files": files });
+    let answer =
+        json!({ "barcode": barcode, "directory": out_dir.display().to_string(), "tape_files": files });
     context.output.answer(&answer, || {
         let written = text::plural(u64::from(files), "tape file");
         let mut lines = format!("wrote {written} of {barcode} to {}\n", out_dir.display());

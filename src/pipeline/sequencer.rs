@@ -56,6 +56,8 @@ pub(super) struct Sequencer<'a> {
     /// Bytes the index of this part will need, estimated from above.
     index_bytes: u64,
     rows: Vec<IndexRow>,
+    /// Headers of the directories that are open, outermost first; `None` for those that are no members.
+    open: Vec<Option<Vec<u8>>>,
     links: HashMap<(u64, u64), (Vec<u8>, u64)>,
     totals: Stored,
     frame_bytes: u64,
@@ -86,6 +88,7 @@ impl<'a> Sequencer<'a> {
             under_way: 0,
             index_bytes: 0,
             rows: Vec::new(),
+            open: Vec::new(),
             links: HashMap::new(),
             totals: Stored::default(),
             frame_bytes,
@@ -143,10 +146,12 @@ impl<'a> Sequencer<'a> {
             let (member, start, end) = match row {
                 Row::Enter(name) => {
                     self.index_bytes += name.len() as u64 + 24;
+                    self.open.push(None);
                     rows.push(IndexRow::Enter(name.clone()));
                     continue;
                 }
                 Row::Leave => {
+                    self.open.pop();
                     rows.push(IndexRow::Leave);
                     continue;
                 }
@@ -161,6 +166,11 @@ impl<'a> Sequencer<'a> {
                 self.open_archive()?;
                 base = self.position;
                 base = base.wrapping_sub(start as u64);
+            }
+            if member.kind == Kind::Directory
+                && let Some(innermost) = self.open.last_mut()
+            {
+                *innermost = segment.bytes.get(start..end).map(<[u8]>::to_vec);
             }
             self.index_bytes += row_bytes;
             let member =
@@ -288,6 +298,9 @@ impl<'a> Sequencer<'a> {
         let zeros = [0; 512];
         self.write(&zeros[..padding(file.delivered)])?;
         if file.fragment > 1 {
+            self.repeat_open()?;
+        }
+        if file.fragment > 1 {
             notes = notes.with(Notes::SPLIT);
         }
         let member = Member {
@@ -411,7 +424,16 @@ impl<'a> Sequencer<'a> {
 
     fn comment(&self) -> String {
         let StoreOptions { set, .. } = self.shared.options;
-        format!("reelward v1 set={set} part={} archive={}", self.part.number, self.archive)
+        let open = self.open.iter().flatten().count();
+        let repeated = if open > 0 { format!(" open={open}") } else { String::new() };
+        format!("reelward v1 set={set} part={} archive={}{repeated}", self.part.number, self.archive)
+    }
+
+    /// Repeats the directories that are open, so that an archive restored by itself, or after the one before, gives them
+    /// their attributes.
+    fn repeat_open(&mut self) -> Result<(), StreamError> {
+        let open: Vec<u8> = self.open.iter().flatten().flatten().copied().collect();
+        self.write(&open)
     }
 
     fn begin_stream(&mut self) -> Result<(), StreamError> {
@@ -426,7 +448,8 @@ impl<'a> Sequencer<'a> {
         let mut head = Vec::new();
         encode_global(&self.comment(), None, &mut head);
         self.begin_stream()?;
-        self.write(&head)
+        self.write(&head)?;
+        self.repeat_open()
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), StreamError> {

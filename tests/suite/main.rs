@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod architecture;
+mod cli;
 mod backup_restore;
+mod crash;
 mod rebuild;
 mod refusals;
 mod support;
 mod tapes;
 mod verify;
+mod without_us;

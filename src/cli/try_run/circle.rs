@@ -12,11 +12,11 @@ use super::workshop::Workshop;
 use crate::catalog::{FindQuery, SetId};
 use crate::cli::context::{Context, is_root};
 use crate::cli::error::CliError;
-use crate::cli::virtual_library::{EMBEDDED, layout};
+use crate::cli::virtual_library::{EMBEDDED, data_cartridges, layout};
 use crate::cli::{backup, monitor, restore, text, verify};
 use crate::engine::{
-    Appliance, BackupReport, BackupRequest, DeviceChoice, LabelRequest, RestoreReport, RestoreRequest, Settings,
-    VerifyRequest,
+    Appliance, BackupReport, BackupRequest, DeviceChoice, LabelRequest, RestoreReport, RestoreRequest,
+    Settings, VerifyRequest,
 };
 use crate::sources::extract::ExtractOptions;
 use crate::virtual_library::{Statistics, Unit, VirtualLibrary};
@@ -88,8 +88,7 @@ impl<'a> Circle<'a> {
             true => VirtualLibrary::create(&directory, &layout(2, 12, 8, "LTO-9")?)?,
             false => VirtualLibrary::open(&directory)?,
         };
-        let barcodes: Vec<String> =
-            library.barcodes().into_iter().filter(|barcode| !barcode.starts_with("CLN")).collect();
+        let barcodes = data_cartridges(&library);
         let drives = text::plural(u64::from(library.drives()), "drive");
         drop(library);
         let used: Vec<_> = self.open()?.catalog().volumes()?.into_iter().filter_map(|v| v.barcode).collect();
@@ -167,7 +166,8 @@ impl<'a> Circle<'a> {
     fn find(&mut self, stored: &BackupReport) -> Result<(), CliError> {
         let sample = self.sample();
         // Without a file to look for everything is counted.
-        let name = sample.and_then(|(path, _)| path.file_name()).map_or("*".into(), |name| name.to_string_lossy());
+        let name =
+            sample.and_then(|(path, _)| path.file_name()).map_or("*".into(), |name| name.to_string_lossy());
         let appliance = self.open()?;
         let started = Instant::now();
         let mut query = FindQuery::new(name.as_bytes());
@@ -175,10 +175,14 @@ impl<'a> Circle<'a> {
         query.limit = u64::MAX;
         let found = appliance.catalog().find(&query)?;
         let took = started.elapsed();
-        let wanted = |path: &[u8]| sample.is_none_or(|(_, text)| text.as_bytes().strip_prefix(b"/") == Some(path));
+        let wanted =
+            |path: &[u8]| sample.is_none_or(|(_, text)| text.as_bytes().strip_prefix(b"/") == Some(path));
         let ok = found.rows.iter().any(|row| wanted(&row.path));
-        let details =
-            format!("{} named {} in the catalog", text::plural(found.total, "object"), text::name(name.as_bytes()));
+        let details = format!(
+            "{} named {} in the catalog",
+            text::plural(found.total, "object"),
+            text::name(name.as_bytes())
+        );
         self.steps.tell("found", ok, took, None, details);
         Ok(())
     }
@@ -243,7 +247,12 @@ impl<'a> Circle<'a> {
         Ok(())
     }
 
-    fn compare(&mut self, stored: &BackupReport, restored: &Path, since: i128) -> Result<Comparison, CliError> {
+    fn compare(
+        &mut self,
+        stored: &BackupReport,
+        restored: &Path,
+        since: i128,
+    ) -> Result<Comparison, CliError> {
         let started = Instant::now();
         let copy = beneath(restored, self.source);
         let trees = Trees {
@@ -265,7 +274,11 @@ impl<'a> Circle<'a> {
         self.steps.tell("compared", ok, started.elapsed(), Some(found.bytes), details);
         let lists = [
             ("different", found.different, &found.differences),
-            ("changed since the backup began", found.changed_meanwhile.len() as u64, &found.changed_meanwhile),
+            (
+                "changed since the backup began",
+                found.changed_meanwhile.len() as u64,
+                &found.changed_meanwhile,
+            ),
             ("not stored, as told", found.not_stored.len() as u64, &found.not_stored),
         ];
         for (what, count, list) in lists {
@@ -305,7 +318,10 @@ impl<'a> Circle<'a> {
         let library = VirtualLibrary::open(&self.workshop.state.join(EMBEDDED))?;
         let files = library.export(&barcode, &directory)?;
         drop(library);
-        let details = format!("cartridge {barcode} holds {}, as plain tools see it:", text::plural(files.into(), "tape file"));
+        let details = format!(
+            "cartridge {barcode} holds {}, as plain tools see it:",
+            text::plural(files.into(), "tape file")
+        );
         self.steps.tell("looked at", files > 0, started.elapsed(), None, details);
         for number in 0..files {
             let size = fs::metadata(directory.join(format!("{number:04}"))).map_or(0, |found| found.len());

@@ -215,7 +215,8 @@ impl Walk<'_> {
 
     /// Whether the backup told something about the object.
     fn was_told(&self, original: &Path) -> bool {
-        let shown = String::from_utf8_lossy(original.as_os_str().as_encoded_bytes()).escape_debug().to_string();
+        let shown =
+            String::from_utf8_lossy(original.as_os_str().as_encoded_bytes()).escape_debug().to_string();
         self.told.contains(&shown)
     }
 

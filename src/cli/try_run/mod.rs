@@ -28,9 +28,11 @@ const ROOM_BASE: u64 = 64 << 20;
 
 /// Arguments of `reelward try`.
 #[derive(Debug, Args)]
-#[command(after_help = "Makes a virtual library (files, not tape), labels a cartridge, backs DIR up, verifies it, finds and restores \
+#[command(
+    after_help = "Makes a virtual library (files, not tape), labels a cartridge, backs DIR up, verifies it, finds and restores \
     one file, restores everything, compares it with DIR and shows what lies on the tape. DIR is only read. Works in a temporary \
-    directory, or in --state-dir, which is kept.")]
+    directory, or in --state-dir, which is kept."
+)]
 pub(super) struct TryArgs {
     /// The directory to try it with [default: /usr/share/doc, or /etc where that is missing]
     dir: Option<PathBuf>,
@@ -41,7 +43,9 @@ pub(super) struct TryArgs {
 
 pub(super) fn run(context: &Context, args: &TryArgs) -> Result<Outcome, CliError> {
     if context.devices.drive.is_some() || context.devices.changer.is_some() {
-        return Err(CliError::Usage("try works on a virtual library of its own: leave --drive and --changer out".into()));
+        return Err(CliError::Usage(
+            "try works on a virtual library of its own: leave --drive and --changer out".into(),
+        ));
     }
     let cancel = interrupt::watch()?;
     let source = directory(args.dir.as_deref())?;
@@ -50,7 +54,7 @@ pub(super) fn run(context: &Context, args: &TryArgs) -> Result<Outcome, CliError
     let workshop = Workshop::new(context, args.keep, survey.bytes / 10 * ROOM_TENTHS + ROOM_BASE)?;
     let shown = text::name(source.as_os_str().as_encoded_bytes());
     output.line(&format!(
-        "{} the whole circle with {shown}: {}, {}",
+        "{}: the whole circle with {shown}: {}, {}",
         output.paint(Tone::Strong, &format!("Reelward {}", env!("CARGO_PKG_VERSION"))),
         text::plural(survey.objects, "object"),
         text::bytes(survey.bytes),
@@ -81,7 +85,10 @@ pub(super) fn run(context: &Context, args: &TryArgs) -> Result<Outcome, CliError
     let took = text::duration(steps.elapsed());
     if ok {
         let same = format!("{}, {}", text::plural(comparison.same, "object"), text::bytes(comparison.bytes));
-        output.line(&output.paint(Tone::Good, &format!("ALL WELL: {same} went to virtual tape and came back the same, in {took}")));
+        output.line(&output.paint(
+            Tone::Good,
+            &format!("ALL WELL: {same} went to virtual tape and came back the same, in {took}"),
+        ));
     } else {
         let failed = steps.failed().join(", ");
         output.line(&output.paint(Tone::Bad, &format!("FAILED at step {failed}, after {took}")));

@@ -34,9 +34,17 @@ impl Steps {
     }
 
     /// Tells one step; `bytes` gives a rate.
-    pub(super) fn tell(&mut self, step: &'static str, ok: bool, took: Duration, bytes: Option<u64>, details: String) {
+    pub(super) fn tell(
+        &mut self,
+        step: &'static str,
+        ok: bool,
+        took: Duration,
+        bytes: Option<u64>,
+        details: String,
+    ) {
         let number = self.done.len() + 1;
-        let rate = bytes.map(|bytes| format!(", {}", text::rate(bytes, took.as_secs_f64()))).unwrap_or_default();
+        let rate =
+            bytes.map(|bytes| format!(", {}", text::rate(bytes, took.as_secs_f64()))).unwrap_or_default();
         let tone = if ok { Tone::Good } else { Tone::Bad };
         self.output.line(&format!(
             "{number:2}  {}  {details} {}",
@@ -58,7 +66,11 @@ impl Steps {
 
     /// The names of the steps that failed.
     pub(super) fn failed(&self) -> Vec<String> {
-        self.done.iter().filter(|step| !step.ok).map(|step| format!("{} ({})", step.number, step.step)).collect()
+        self.done
+            .iter()
+            .filter(|step| !step.ok)
+            .map(|step| format!("{} ({})", step.number, step.step))
+            .collect()
     }
 
     /// All steps, for programs.

@@ -89,6 +89,7 @@ impl Entering {
         problems: &mut Vec<String>,
     ) -> Result<(), EngineError> {
         let mut next = Ok(first);
+        let mut repeated = label.open;
         loop {
             let item = match next {
                 Ok(Some(item)) => item,
@@ -107,6 +108,8 @@ impl Entering {
                     problems.push(reason);
                     return Ok(());
                 }
+            } else if repeated > 0 && item.entry.kind == Kind::Directory {
+                repeated -= 1; // it is a member of an earlier archive
             } else if !is_safe(&item.entry.path) {
                 problems.push(format!("{}: no path that the catalog can hold", show(&item.entry.path)));
             } else {

@@ -84,6 +84,8 @@ pub(super) struct Label {
     pub(super) set: String,
     pub(super) part: u32,
     pub(super) archive: u32,
+    /// Directories repeated at its beginning; they are members of an earlier archive.
+    pub(super) open: u32,
 }
 
 impl Label {
@@ -94,6 +96,7 @@ impl Label {
             set: value("set").filter(|set| !set.is_empty())?.to_owned(),
             part: value("part")?.parse().ok().filter(|part| *part > 0)?,
             archive: value("archive")?.parse().ok().filter(|archive| *archive > 0)?,
+            open: words.next().map_or(Some(0), |word| word.strip_prefix("open=")?.parse().ok())?,
         };
         words.next().is_none().then_some(label)
     }

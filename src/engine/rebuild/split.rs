@@ -12,7 +12,7 @@ use crate::engine::tape_file::TapeFile;
 use crate::engine::{EngineError, fence};
 use crate::format::v1::archive_layout::{ArchiveLayout, ArchiveReader};
 use crate::format::v1::tar_reader::{Item, Sequential, TarReader};
-use crate::format::v1::{Entry, FormatError};
+use crate::format::v1::{Entry, FormatError, Kind};
 use crate::pipeline::Prefetch;
 
 /// What earlier volumes hold of a member.
@@ -86,7 +86,13 @@ impl Task<'_> {
             if before.is_some() {
                 tar.next()?;
             }
-            tar.next()
+            // Directories repeated at the beginning of an archive may stand between.
+            loop {
+                match tar.next()? {
+                    Some(item) if item.entry.kind == Kind::Directory => {}
+                    other => return Ok(other),
+                }
+            }
         })
     }
 

@@ -261,8 +261,7 @@ impl<'a> ReadBack<'a> {
             let (run, after) = rest.split_at(length);
             rest = after;
             let run_end = run.last().map_or(end, |last| end_of(&last.member));
-            allow(tape, layout, run_end);
-            self.run_through(number, layout, run, tape, sink, &mut small, unpackers);
+            self.run_through(number, layout, run, run_end, tape, sink, &mut small, unpackers);
             if self.cancel.load(Ordering::Relaxed) {
                 break;
             }
@@ -278,13 +277,19 @@ impl<'a> ReadBack<'a> {
         number: u32,
         layout: &ArchiveLayout,
         mut run: &[Wanted],
+        run_end: u64,
         tape: &mut Prefetch,
         sink: &mut Sink,
         small: &mut SmallBatch,
         unpackers: &Unpackers,
     ) {
         while let Some(first) = run.first() {
-            let mut reader = match self.open(number, layout, tape) {
+            // The age header is read before the tape may be read ahead: what follows it may not be wanted.
+            let known = self.open(number, layout, tape).map(drop);
+            if known.is_ok() {
+                allow(tape, layout, run_end);
+            }
+            let mut reader = match known.and_then(|()| self.open(number, layout, tape)) {
                 Ok(mut reader) => {
                     reader.seek(first.member.offset);
                     TarReader::at(reader, first.member.offset)
@@ -386,7 +391,9 @@ impl<'a> ReadBack<'a> {
             let extractor = sink.extractor.as_ref();
             let taken = self.with_tape(layout.record_size, |this, tape| {
                 let end = if number == wanted.member.archive { offset + wanted.member.size } else { u64::MAX };
-                allow(tape, &layout, end.saturating_add(HEADERS));
+                if this.open(number, &layout, tape).is_ok() {
+                    allow(tape, &layout, end.saturating_add(HEADERS));
+                }
                 let read = (|| {
                     let mut reader = this.open(number, &layout, tape).map_err(|source| FormatError::Read { offset, source })?;
                     reader.seek(offset);

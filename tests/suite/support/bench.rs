@@ -71,6 +71,19 @@ impl Bench {
         self.open().restore(&request, &Progress::default(), &AtomicBool::new(false))
     }
 
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Leaves fdatasync out: for tests of a killed process, whose written pages the kernel keeps.
+    pub fn without_sync(&self) {
+        let path = self.path("state/library/library.json");
+        let mut library: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(library["sync"], true, "the knob is where it was");
+        library["sync"] = false.into();
+        std::fs::write(&path, serde_json::to_vec(&library).unwrap()).unwrap();
+    }
+
     /// Where the tree stands below the restore target.
     pub fn restored(&self) -> PathBuf {
         let tree = self.path("tree").canonicalize().unwrap();

@@ -30,13 +30,8 @@ fn after(problems: &[String], change: impl FnOnce(&Path, &Path)) -> Comparison {
     make(&a);
     make(&b);
     change(&a, &b);
-    let trees = Trees {
-        original: &a,
-        restored: &b,
-        never: Path::new("/nowhere"),
-        problems,
-        since: i128::MAX / 2,
-    };
+    let trees =
+        Trees { original: &a, restored: &b, never: Path::new("/nowhere"), problems, since: i128::MAX / 2 };
     compare(&trees, &Progress::default(), &AtomicBool::new(false))
 }
 
@@ -48,7 +43,8 @@ fn equal_trees_are_equal() {
 
 #[test]
 fn every_difference_is_found() {
-    let changes: [(&str, &str, fn(&Path)); 6] = [
+    type Change = (&'static str, &'static str, fn(&Path));
+    let changes: [Change; 6] = [
         ("content", "another content", |b| {
             let path = b.join("d/a");
             let time = fs::metadata(&path).unwrap().modified().unwrap();
@@ -106,8 +102,13 @@ fn what_the_backup_told_is_no_difference_but_is_named() {
     fs::remove_file(b.join("d/link")).unwrap();
     make_time(&b.join("d"));
     let problems = [format!("{}: cannot be opened (EACCES)", a.join("d/link").display())];
-    let trees =
-        Trees { original: &a, restored: &b, never: Path::new("/nowhere"), problems: &problems, since: i128::MAX / 2 };
+    let trees = Trees {
+        original: &a,
+        restored: &b,
+        never: Path::new("/nowhere"),
+        problems: &problems,
+        since: i128::MAX / 2,
+    };
     let found = compare(&trees, &Progress::default(), &AtomicBool::new(false));
     assert_eq!((found.different, found.not_stored.len()), (0, 1), "{:?}", found.differences);
 }
