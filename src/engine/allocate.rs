@@ -5,7 +5,7 @@ use super::label::{self, LabelRequest};
 use super::station::Loader;
 use super::{BackupRequest, EngineError, fence, index_file};
 use crate::catalog::{Catalog, SetState, Volume, VolumeId, VolumeStatus};
-use crate::drive::Drive;
+use crate::drive::{Drive, DriveError};
 use crate::format::v1::index::PartState;
 use crate::pipeline::{Phase, Progress};
 
@@ -46,7 +46,9 @@ impl<'a> Allocator<'a> {
             progress.volume(&volume.label);
             self.used.push(volume.id);
             self.loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
-            self.check(drive, &volume)?;
+            if !self.check(drive, &volume)? {
+                continue;
+            }
             let remaining = drive.capacity()?.map(|capacity| capacity.remaining);
             if remaining.is_none_or(|remaining| remaining >= LEAST_ROOM) {
                 let mut volume = self.catalog.volume(volume.id)?;
@@ -61,15 +63,23 @@ impl<'a> Allocator<'a> {
         }
     }
 
-    /// The fence, and the index of a part that a crash left without one.
-    fn check(&self, drive: &mut Drive, volume: &Volume) -> Result<(), EngineError> {
+    /// The fence, and the index of a part that a crash left without one. False when there is no room for that index:
+    /// the volume is full then, and its part stays in the catalog as it is.
+    fn check(&self, drive: &mut Drive, volume: &Volume) -> Result<bool, EngineError> {
         let open = self.catalog.open_part_on(volume.id)?;
-        fence::ready_to_append(drive, volume, open.is_some())?;
+        fence::ready_to_append(drive, volume, open.is_some(), self.request.buffer_bytes as u64)?;
         if let Some(part) = open {
-            let written = index_file::write(&self.catalog, drive, &part, PartState::Interrupted)?;
+            let written = match index_file::write(&self.catalog, drive, &part, PartState::Interrupted) {
+                Ok(written) => written,
+                Err(EngineError::Drive(DriveError::VolumeFull { .. })) => {
+                    self.catalog.update_volume(&Volume { status: VolumeStatus::Full, ..volume.clone() })?;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            };
             self.catalog.finish_set(part.set, SetState::Interrupted, written)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A labelled volume that can be mounted and is not full: the one written last first, then blank ones.

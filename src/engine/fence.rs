@@ -8,6 +8,8 @@ use crate::format::v1::volume::{Found, identify};
 
 /// Longest first record that is looked at: volumes of ours have records up to 1 MiB, foreign ones may be longer.
 const FIRST_RECORD: usize = 2 << 20;
+/// Smaller media have the room counted only: a warning area of their size would be most of them.
+const LEAST_FOR_WARNING: u64 = 64 << 30;
 
 /// What a cartridge holds at its beginning.
 #[derive(Debug)]
@@ -30,9 +32,20 @@ impl Identity {
 
 /// Sets the drive up for our volumes and says what the medium is.
 pub(super) fn prepare(drive: &mut Drive) -> Result<Medium, EngineError> {
-    let options =
-        MediumOptions { block_protection: true, compression: false, programmable_early_warning: None };
-    Ok(drive.prepare_medium(options)?)
+    Ok(drive.prepare_medium(options(None))?)
+}
+
+fn options(programmable_early_warning: Option<u64>) -> MediumOptions {
+    MediumOptions { block_protection: true, compression: false, programmable_early_warning }
+}
+
+/// Has the drive warn while what is under way, and the index, still fit. The room is counted besides; this is for
+/// media that hold less than the drive said.
+fn warn_early(drive: &mut Drive, under_way: u64) -> Result<(), EngineError> {
+    if let Some(capacity) = drive.capacity()?.filter(|capacity| capacity.total >= LEAST_FOR_WARNING) {
+        drive.prepare_medium(options(Some(under_way + (64 << 20) + capacity.total / 4096)))?;
+    }
+    Ok(())
 }
 
 /// Reads the first tape file's first record and leaves the tape somewhere.
@@ -72,7 +85,7 @@ pub(super) fn check_identity(drive: &mut Drive, volume: &Volume) -> Result<(), E
 /// Brings the drive to the end of what the catalog knows, ready to append.
 ///
 /// `crashed`: the catalog has a part on this volume that was never finished; then data may lie behind the last
-/// committed filemark, and will be overwritten.
+/// committed filemark, and will be overwritten. `under_way`: bytes that may be on their way to the drive at once.
 ///
 /// # Errors
 /// Everything that makes appending unsafe; nothing was written.
@@ -80,6 +93,7 @@ pub(super) fn ready_to_append(
     drive: &mut Drive,
     volume: &Volume,
     crashed: bool,
+    under_way: u64,
 ) -> Result<Medium, EngineError> {
     let medium = prepare(drive)?;
     if medium.write_protected {
@@ -111,6 +125,7 @@ pub(super) fn ready_to_append(
         }
         back_to_checkpoint(drive, volume)?;
     }
+    warn_early(drive, under_way)?;
     Ok(medium)
 }
 
