@@ -56,7 +56,8 @@ impl<'a> Allocator<'a> {
                 }
                 return Ok((volume, remaining));
             }
-            self.catalog.update_volume(&Volume { status: VolumeStatus::Full, ..self.catalog.volume(volume.id)? })?;
+            self.catalog
+                .update_volume(&Volume { status: VolumeStatus::Full, ..self.catalog.volume(volume.id)? })?;
         }
     }
 
@@ -94,7 +95,8 @@ impl<'a> Allocator<'a> {
             .filter(|v| matches!(v.status, VolumeStatus::Blank | VolumeStatus::Active))
             .filter(|v| !self.used.contains(&v.id) && wanted(v) && reachable(v))
             .collect();
-        candidates.sort_by_key(|v| (v.status == VolumeStatus::Blank, std::cmp::Reverse(v.last_written), v.id));
+        candidates
+            .sort_by_key(|v| (v.status == VolumeStatus::Blank, std::cmp::Reverse(v.last_written), v.id));
         Ok(candidates.into_iter().next())
     }
 

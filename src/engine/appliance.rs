@@ -75,10 +75,11 @@ impl Appliance {
         let path = self.settings.state.join("lock");
         let error = |source| EngineError::State { path: self.settings.state.clone(), source };
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
-        self.lock = Some(Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            Errno::EWOULDBLOCK => EngineError::Busy { path: self.settings.state.clone() },
-            other => error(other.into()),
-        })?);
+        self.lock =
+            Some(Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+                Errno::EWOULDBLOCK => EngineError::Busy { path: self.settings.state.clone() },
+                other => error(other.into()),
+            })?);
         for left in self.catalog.recover()? {
             self.catalog.finish_set(left.set, SetState::Interrupted, super::now())?;
         }

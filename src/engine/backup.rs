@@ -173,8 +173,16 @@ impl Appliance {
         let writer = self.catalog().writer(set, 0)?;
         let shared = Mutex::new(Current { volume, last_archive: 0 });
         let mut index = CatalogIndex { writer, set, pieces: Vec::new(), shared: &shared };
-        let mut parts =
-            Parts { allocator, set, part: 1, labels: Vec::new(), shared: &shared, progress, problems: &problems, written: 0 };
+        let mut parts = Parts {
+            allocator,
+            set,
+            part: 1,
+            labels: Vec::new(),
+            shared: &shared,
+            progress,
+            problems: &problems,
+            written: 0,
+        };
         let started = Instant::now();
         progress.phase(Phase::Transferring);
         let stored = pipeline::store(drive, &source, start, &options, &mut parts, &mut index, &reporting);
@@ -326,7 +334,8 @@ impl Volumes<EngineError> for Parts<'_> {
             Ending::Interrupted => PartState::Interrupted,
         };
         let label = lock(self.shared).volume.label.clone();
-        let part = self.allocator.catalog.parts_of(self.set)?.into_iter().find(|part| part.number == self.part);
+        let part =
+            self.allocator.catalog.parts_of(self.set)?.into_iter().find(|part| part.number == self.part);
         let part = part.ok_or(PipelineError::Stopped)?;
         self.allocator.catalog.set_warnings(self.set, self.problems.count())?;
         self.written = index_file::write(&self.allocator.catalog, drive, &part, state)?;
@@ -343,7 +352,12 @@ impl Volumes<EngineError> for Parts<'_> {
         let (volume, remaining) = self.allocator.next(drive, self.progress)?;
         self.part += 1;
         let first_ordinal = catalog.set(self.set)?.members;
-        catalog.begin_part(&NewPart { set: self.set, number: self.part, volume: volume.id, first_ordinal })?;
+        catalog.begin_part(&NewPart {
+            set: self.set,
+            number: self.part,
+            volume: volume.id,
+            first_ordinal,
+        })?;
         let mut current = lock(self.shared);
         current.volume = volume;
         let first_archive = current.last_archive + 1;

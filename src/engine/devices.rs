@@ -61,7 +61,9 @@ impl Devices {
             Some((directory, Unit::Changer)) => Ok(Box::new(self.library(&directory)?.changer())),
             None => Err(EngineError::Device {
                 name: name.to_owned(),
-                reason: "this version opens virtual libraries only: virtual://DIR#drive0, virtual://DIR#changer".into(),
+                reason:
+                    "this version opens virtual libraries only: virtual://DIR#drive0, virtual://DIR#changer"
+                        .into(),
             }),
         }
     }

@@ -98,7 +98,9 @@ pub enum EngineError {
         pattern: String,
     },
     /// The cartridge in the drive is not the one the catalog means.
-    #[error("wrong volume in {drive}: expected {expected}, found {found}; nothing was written. Load the right cartridge, or run `reelward catalog rebuild` if this one belongs to another catalog")]
+    #[error(
+        "wrong volume in {drive}: expected {expected}, found {found}; nothing was written. Load the right cartridge, or run `reelward catalog rebuild` if this one belongs to another catalog"
+    )]
     WrongVolume {
         /// The drive.
         drive: String,
@@ -108,7 +110,9 @@ pub enum EngineError {
         found: String,
     },
     /// The tape was written to by somebody else.
-    #[error("volume {volume}: the catalog ends at block {expected}, the tape at block {found}; nothing was written. {advice}")]
+    #[error(
+        "volume {volume}: the catalog ends at block {expected}, the tape at block {found}; nothing was written. {advice}"
+    )]
     EndOfDataMoved {
         /// The volume.
         volume: String,
@@ -120,7 +124,9 @@ pub enum EngineError {
         advice: &'static str,
     },
     /// The cartridge memory says that it was written to since.
-    #[error("volume {volume}: its cartridge memory has change reference {found}, the catalog {expected}: another program wrote to it; nothing was written. Run `reelward verify --volume {volume}` and then `reelward catalog rebuild --volume {volume}`")]
+    #[error(
+        "volume {volume}: its cartridge memory has change reference {found}, the catalog {expected}: another program wrote to it; nothing was written. Run `reelward verify --volume {volume}` and then `reelward catalog rebuild --volume {volume}`"
+    )]
     ChangedElsewhere {
         /// The volume.
         volume: String,
@@ -130,13 +136,17 @@ pub enum EngineError {
         found: u32,
     },
     /// The write-protect tab is set.
-    #[error("volume {volume} is write-protected; nothing was written. Move the tab of the cartridge, or use another volume")]
+    #[error(
+        "volume {volume} is write-protected; nothing was written. Move the tab of the cartridge, or use another volume"
+    )]
     WriteProtected {
         /// The volume.
         volume: String,
     },
     /// The cartridge holds something that must not be overwritten.
-    #[error("{cartridge} is not blank: it holds {found}; nothing was written. Use --overwrite to destroy what it holds")]
+    #[error(
+        "{cartridge} is not blank: it holds {found}; nothing was written. Use --overwrite to destroy what it holds"
+    )]
     NotBlank {
         /// Barcode or drive.
         cartridge: String,
@@ -144,7 +154,9 @@ pub enum EngineError {
         found: String,
     },
     /// A volume holds sets that the catalog still counts on.
-    #[error("volume {volume} holds {sets} backup set(s); nothing was written. Use --destroy-sets to give them up")]
+    #[error(
+        "volume {volume} holds {sets} backup set(s); nothing was written. Use --destroy-sets to give them up"
+    )]
     HoldsSets {
         /// The volume.
         volume: String,
@@ -174,7 +186,9 @@ pub enum EngineError {
     #[error("a thread of the task failed")]
     Thread(#[source] std::io::Error),
     /// The data is encrypted and no identity was given.
-    #[error("set {set} is encrypted for {recipients}; give the matching key with --identity FILE. Nothing was read")]
+    #[error(
+        "set {set} is encrypted for {recipients}; give the matching key with --identity FILE. Nothing was read"
+    )]
     KeyMissing {
         /// The set.
         set: String,
@@ -225,7 +239,10 @@ impl std::fmt::Display for OperatorRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             OperatorRequest::Insert { volume, drive } => {
-                write!(f, "waiting for an operator: put volume {volume} into {drive} and run the command again")
+                write!(
+                    f,
+                    "waiting for an operator: put volume {volume} into {drive} and run the command again"
+                )
             }
             OperatorRequest::NeedVolume { why } => write!(
                 f,

@@ -30,11 +30,8 @@ impl Identity {
 
 /// Sets the drive up for our volumes and says what the medium is.
 pub(super) fn prepare(drive: &mut Drive) -> Result<Medium, EngineError> {
-    let options = MediumOptions {
-        block_protection: true,
-        compression: false,
-        programmable_early_warning: None,
-    };
+    let options =
+        MediumOptions { block_protection: true, compression: false, programmable_early_warning: None };
     Ok(drive.prepare_medium(options)?)
 }
 
@@ -79,7 +76,11 @@ pub(super) fn check_identity(drive: &mut Drive, volume: &Volume) -> Result<(), E
 ///
 /// # Errors
 /// Everything that makes appending unsafe; nothing was written.
-pub(super) fn ready_to_append(drive: &mut Drive, volume: &Volume, crashed: bool) -> Result<Medium, EngineError> {
+pub(super) fn ready_to_append(
+    drive: &mut Drive,
+    volume: &Volume,
+    crashed: bool,
+) -> Result<Medium, EngineError> {
     let medium = prepare(drive)?;
     if medium.write_protected {
         return Err(EngineError::WriteProtected { volume: volume.label.clone() });
@@ -104,7 +105,9 @@ pub(super) fn ready_to_append(drive: &mut Drive, volume: &Volume, crashed: bool)
     }
     if found > volume.end_block {
         if !crashed {
-            return Err(moved("Something else wrote to this tape: run `reelward catalog rebuild` to take in what it holds"));
+            return Err(moved(
+                "Something else wrote to this tape: run `reelward catalog rebuild` to take in what it holds",
+            ));
         }
         back_to_checkpoint(drive, volume)?;
     }

@@ -33,9 +33,13 @@ pub(super) fn write(
         .iter()
         .map(|text| text.parse::<Recipient>())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| EngineError::Key { what: format!("recipients of set {}", description.set), source })?;
+        .map_err(|source| EngineError::Key {
+            what: format!("recipients of set {}", description.set),
+            source,
+        })?;
     let at = drive.position()?;
-    let mut records = RecordWriter { drive, record: Vec::new(), size: volume.record_size as usize, failure: None };
+    let mut records =
+        RecordWriter { drive, record: Vec::new(), size: volume.record_size as usize, failure: None };
     let length = catalog.index_length(part)?;
     let mut refused = None;
     let written = write_tar(&mut records, &json, length, &recipients, |out| {
@@ -68,7 +72,12 @@ pub(super) fn write(
 }
 
 /// `set.json` of a part as the catalog has it now.
-pub(super) fn describe(catalog: &Catalog, part: &Part, state: PartState, written: i64) -> Result<SetDescription, EngineError> {
+pub(super) fn describe(
+    catalog: &Catalog,
+    part: &Part,
+    state: PartState,
+    written: i64,
+) -> Result<SetDescription, EngineError> {
     let set = catalog.set(part.set)?;
     let volume = catalog.volume(part.volume)?;
     let before = catalog.parts_of(part.set)?.into_iter().rev().find(|other| other.number < part.number);

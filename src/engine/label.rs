@@ -76,11 +76,9 @@ pub(super) fn label(
     loader.mount(drive, request.barcode.as_deref(), &name)?;
     let medium = fence::prepare(drive)?;
     let barcode = request.barcode.clone().or_else(|| medium.barcode.clone());
-    let label = request
-        .label
-        .clone()
-        .or_else(|| barcode.clone())
-        .ok_or_else(|| EngineError::Request("a cartridge without a barcode needs a name: --label NAME".into()))?;
+    let label = request.label.clone().or_else(|| barcode.clone()).ok_or_else(|| {
+        EngineError::Request("a cartridge without a barcode needs a name: --label NAME".into())
+    })?;
     if medium.write_protected {
         return Err(EngineError::WriteProtected { volume: label });
     }
@@ -146,7 +144,8 @@ fn check_overwrite(
     let volumes = catalog.volumes()?;
     if old.is_none() && request.overwrite {
         // Erased by somebody else: the barcode still tells which volume it was.
-        old = volumes.iter().find(|volume| barcode.is_some() && volume.barcode.as_deref() == barcode).cloned();
+        old =
+            volumes.iter().find(|volume| barcode.is_some() && volume.barcode.as_deref() == barcode).cloned();
     }
     let others = || volumes.iter().filter(|volume| Some(volume.id) != old.as_ref().map(|old| old.id));
     if others().any(|volume| volume.label == label) {

@@ -16,12 +16,12 @@ mod tape_file;
 mod tapes;
 mod verify;
 
+pub use crate::catalog::CheckReport;
 pub use appliance::{Appliance, Settings};
 pub use backup::{BackupReport, BackupRequest, Compression};
 pub use devices::DeviceChoice;
 pub use error::EngineError;
-pub use label::{LabelRequest, LabelReport};
-pub use crate::catalog::CheckReport;
+pub use label::{LabelReport, LabelRequest};
 pub use library::{DeviceRow, ElementRow, LibraryStatus, MoveReport, Place};
 pub use rebuild::{EncryptedIndex, RebuildReport, RebuildRequest, RebuiltVolume};
 pub use restore::{Fault, PlannedVolume, RestorePlan, RestoreReport, RestoreRequest};
@@ -36,7 +36,8 @@ fn now() -> i64 {
 
 /// A time in nanoseconds since the epoch as RFC 3339, UTC.
 fn rfc3339(nanos: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(|_| String::new(), |time| time.to_string())
+    jiff::Timestamp::from_nanosecond(i128::from(nanos))
+        .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// A new identity: RFC 9562 version 4, lower case.

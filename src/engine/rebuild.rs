@@ -4,6 +4,7 @@ mod gaps;
 mod members;
 mod salvage;
 mod scan;
+mod split;
 mod stream;
 mod volume_row;
 
@@ -164,8 +165,14 @@ impl Appliance {
                 break;
             }
             let Some(row) = report.volumes.get_mut(index) else { continue };
-            let read = mount_again(&mut station, target.as_deref(), &row.cartridge)
-                .and_then(|drive| task.salvage(drive, left, row));
+            let cartridge = row.cartridge.clone();
+            let read = mount_again(&mut station, target.as_deref(), &cartridge)
+                .map(drop)
+                .and_then(|()| task.beginning(&mut station, &left))
+                .and_then(|beginning| {
+                    let drive = mount_again(&mut station, target.as_deref(), &cartridge)?;
+                    task.salvage(drive, left, beginning, row)
+                });
             match read {
                 Ok(()) => {}
                 Err(error) if is_fatal(&error) => return Err(error),

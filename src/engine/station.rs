@@ -125,8 +125,9 @@ impl Loader {
             return Ok(None);
         }
         let element = self.element;
-        let reachable =
-            |e: &&Element| e.full && !e.cleaning && (e.kind != ElementKind::Drive || Some(e.address) == element);
+        let reachable = |e: &&Element| {
+            e.full && !e.cleaning && (e.kind != ElementKind::Drive || Some(e.address) == element)
+        };
         Ok(self
             .inventory()?
             .map(|found| found.elements.iter().filter(reachable).filter_map(|e| e.barcode.clone()).collect()))
@@ -179,8 +180,11 @@ impl Loader {
     fn put_back(&mut self, drive: &mut Drive, inventory: &Inventory) -> Result<(), EngineError> {
         let loaded = inventory.elements.iter().find(|e| Some(e.address) == self.element && e.full);
         let Some(loaded) = loaded else { return Ok(()) };
-        let mut free =
-            inventory.elements.iter().filter(|e| e.kind == ElementKind::Storage && !e.full).map(|e| e.address);
+        let mut free = inventory
+            .elements
+            .iter()
+            .filter(|e| e.kind == ElementKind::Storage && !e.full)
+            .map(|e| e.address);
         let home = match loaded.source {
             Some(source) if free.clone().any(|address| address == source) => Some(source),
             _ => free.next(),

@@ -181,7 +181,9 @@ pub enum PipelineError {
         source: DriveError,
     },
     /// The volume took no more before the archive could be closed.
-    #[error("the volume was full before archive {archive} could be closed; what was committed before it is safe")]
+    #[error(
+        "the volume was full before archive {archive} could be closed; what was committed before it is safe"
+    )]
     Full {
         /// Archive file being written.
         archive: u32,

@@ -10,7 +10,10 @@ use crate::format::v1::archive_layout::RecordSource;
 
 enum Command {
     /// Go to `block`, and read ahead from there.
-    Seek { block: u64, turn: u64 },
+    Seek {
+        block: u64,
+        turn: u64,
+    },
     /// Read ahead up to this block, exclusively.
     Allow(u64),
     /// Read one record beyond what is allowed.
@@ -72,7 +75,8 @@ impl Prefetch {
     /// The reading thread died, and the drive with it.
     pub fn into_drive(mut self) -> io::Result<Drive> {
         let _ = self.commands.send(Command::Stop);
-        let thread = self.thread.take().ok_or_else(|| io::Error::other("the drive was given back already"))?;
+        let thread =
+            self.thread.take().ok_or_else(|| io::Error::other("the drive was given back already"))?;
         while self.records.recv().is_ok() {}
         thread.join().map_err(|_| io::Error::other(format!("{}: the reading thread died", self.name)))
     }

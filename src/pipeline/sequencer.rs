@@ -9,7 +9,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::hasher::Job;
 use super::stream::{Mark, StreamError, TarStream};
-use super::{Ending, IndexRow, PartStart, PipelineError, Piece, Progress, StoreOptions, Stored};
+use super::{Ending, IndexRow, PartStart, Piece, PipelineError, Progress, StoreOptions, Stored};
 use crate::format::v1::tar_header::{
     END_OF_ARCHIVE, data_length, encode_entry, encode_fragment, encode_global, padding, volume_offset,
 };
@@ -264,14 +264,8 @@ impl<'a> Sequencer<'a> {
         self.shared.progress.current(&entry.path);
         // The sparse map is stored data, written with the header.
         let map = data_length(&entry) - entry.stored_size();
-        let mut file = Streaming {
-            header: self.position,
-            name,
-            delivered: map,
-            before: 0,
-            fragment: 1,
-            entry,
-        };
+        let mut file =
+            Streaming { header: self.position, name, delivered: map, before: 0, fragment: 1, entry };
         self.write(&header)?;
         let mut notes = Notes::default();
         for part in &mut *parts {

@@ -1,8 +1,8 @@
 //! Joins the threads of a backup.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
@@ -87,7 +87,7 @@ pub fn store<E: From<PipelineError> + Send>(
         });
         let tail = Tail::new(&buffer, options.record_size, &options.recipients, &stored_bytes);
         let stream = if options.compression.is_none() && options.recipients.is_empty() {
-            TarStream::Direct(tail)
+            TarStream::Direct(Box::new(tail))
         } else {
             let (steps_in, steps) = bounded(PIECES_UNDER_WAY);
             let (spare_in, spare) = bounded(PIECES_UNDER_WAY * 2);
@@ -149,4 +149,3 @@ fn run_index<E: From<PipelineError>>(
     }
     Ok(())
 }
-

@@ -138,7 +138,8 @@ impl<'a> Tail<'a> {
         if !self.record.is_empty() {
             self.send_record()?;
         }
-        let end = ArchiveEnd { archive, part, stream_bytes, frames: self.frames.take(), ..self.archive.clone() };
+        let end =
+            ArchiveEnd { archive, part, stream_bytes, frames: self.frames.take(), ..self.archive.clone() };
         self.archive.records = 0;
         self.archive.stored_bytes = 0;
         self.archive.header_bytes = 0;
@@ -205,7 +206,11 @@ pub(super) enum Step {
     Begin,
     Piece(Vec<u8>),
     Frame(Receiver<Result<Compressed, FormatError>>),
-    End { archive: u32, part: u32, stream_bytes: u64 },
+    End {
+        archive: u32,
+        part: u32,
+        stream_bytes: u64,
+    },
     Mark(Mark),
     /// Answer when everything before is in records.
     Sync(Sender<()>),
@@ -247,7 +252,7 @@ pub(super) fn run_tail(
 /// The tar stream as the sequencer writes it.
 pub(super) enum TarStream<'a> {
     /// Straight into records.
-    Direct(Tail<'a>),
+    Direct(Box<Tail<'a>>),
     /// Through other threads.
     Staged {
         piece: Vec<u8>,

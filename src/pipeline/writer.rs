@@ -98,8 +98,10 @@ impl<E: From<PipelineError>> Writer<'_, E> {
             };
             return Err(PipelineError::Drive { archive, source }.into());
         }
-        let change_reference =
-            self.drive.volume_change_reference().map_err(|source| PipelineError::Drive { archive, source })?;
+        let change_reference = self
+            .drive
+            .volume_change_reference()
+            .map_err(|source| PipelineError::Drive { archive, source })?;
         let written = ArchiveWritten {
             archive,
             part: end.part,

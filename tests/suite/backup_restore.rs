@@ -62,10 +62,14 @@ fn one_small_file_at_the_far_end_costs_a_few_reads() {
     std::fs::create_dir_all(bench.path("tree/zz")).unwrap();
     std::fs::write(bench.path("tree/large"), vec![7; 64 << 20]).unwrap();
     std::fs::write(bench.path("tree/zz/last"), b"the one").unwrap();
-    for (number, (compression, encrypt)) in
-        [(Compression::None, false), (Compression::Zstd(1), false), (Compression::None, true), (Compression::Zstd(1), true)]
-            .into_iter()
-            .enumerate()
+    for (number, (compression, encrypt)) in [
+        (Compression::None, false),
+        (Compression::Zstd(1), false),
+        (Compression::None, true),
+        (Compression::Zstd(1), true),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let identity = Identity::generate().unwrap();
         bench.backup(|request| {

@@ -67,7 +67,11 @@ fn kill_9_at_200_moments() {
 
     let (mut cut_short, mut with_members, mut shown) = (0, 0, 0);
     for _ in 0..KILLS {
-        let mut child = backup("1M").stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut child = backup("1M")
+            .stderr(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_micros(random.below(length.as_micros() as u64 * 11 / 10)));
         let _ = child.kill(); // SIGKILL
         cut_short += usize::from(child.wait().unwrap().code().is_none());
@@ -99,13 +103,19 @@ fn kill_9_at_200_moments() {
         shown += restored.len();
         std::fs::remove_dir_all(&out).unwrap();
     }
-    eprintln!("{KILLS} kills: {cut_short} in mid-run, {with_members} sets with members, {shown} files shown and compared");
+    eprintln!(
+        "{KILLS} kills: {cut_short} in mid-run, {with_members} sets with members, {shown} files shown and compared"
+    );
     assert!(cut_short > KILLS / 2, "{cut_short} of {KILLS} kills met a running backup");
 
     // The next backup appends after the last checkpoint, and the volume is readable from end to end.
     assert!(backup("1M").output().unwrap().status.success());
     let verified: serde_json::Value = reelward.json(["verify"]);
-    assert_eq!(verified["faults"].as_array().map(Vec::len).or(verified["faults"].as_u64().map(|n| n as usize)), Some(0), "{verified}");
+    assert_eq!(
+        verified["faults"].as_array().map(Vec::len).or(verified["faults"].as_u64().map(|n| n as usize)),
+        Some(0),
+        "{verified}"
+    );
     let volume = bench.open().catalog().volumes().unwrap().remove(0);
     let tapes = bench.path("exported");
     let files = bench.library().export(volume.barcode.as_deref().unwrap(), &tapes).unwrap();

@@ -9,5 +9,6 @@ mod rebuild;
 mod refusals;
 mod support;
 mod tapes;
+mod usr;
 mod verify;
 mod without_us;

@@ -140,7 +140,9 @@ fn a_wrong_or_missing_key() {
     let identity = Identity::generate().unwrap();
     bench.backup(|request| request.recipients = vec![identity.recipient()]);
     let missing = bench.try_restore(|_| {}).expect_err("no key");
-    assert!(text(&missing).contains("--identity") && text(&missing).contains(&identity.recipient().to_string()));
+    assert!(
+        text(&missing).contains("--identity") && text(&missing).contains(&identity.recipient().to_string())
+    );
     let wrong = bench
         .try_restore(|request| request.identities = vec![Identity::generate().unwrap()])
         .expect_err("another key");

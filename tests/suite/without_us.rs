@@ -38,7 +38,11 @@ impl Person {
 fn commands(note: &str, chapter: usize) -> String {
     let start = note.find(&format!("\n{chapter}. ")).unwrap();
     let end = note.find(&format!("\n{}. ", chapter + 1)).unwrap_or(note.len());
-    note[start..end].lines().filter_map(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
+    note[start..end]
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// Archive files of the set on one exported tape, as its `set.json` names them.
@@ -95,7 +99,8 @@ fn restored_by_plain_tools(compression: Compression, encrypt: bool, capacity: u6
             let many = if chain.len() > 1 { "M" } else { "" };
             let output = person.run(&format!("{script}tar -xp{many} {files} {restore} </dev/null"));
             if output.status.success() {
-                second_pass += &format!("{script}tar -xp{many} {files} {restore} {folders} </dev/null || exit\n");
+                second_pass +=
+                    &format!("{script}tar -xp{many} {files} {restore} {folders} </dev/null || exit\n");
                 break;
             }
             let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -110,7 +115,15 @@ fn restored_by_plain_tools(compression: Compression, encrypt: bool, capacity: u6
     if capacity < 1 << 30 {
         assert!(stored.volumes.len() >= 4 && split >= 3, "{} volumes, {split} splits", stored.volumes.len());
     }
-    if std::env::var("KEEPIT").is_ok() { std::process::Command::new("cp").args(["-a"]).arg(bench.directory()).arg("/tmp/kept").status().unwrap(); std::fs::write("/tmp/kept.sh", &second_pass).unwrap(); }
+    if std::env::var("KEEPIT").is_ok() {
+        std::process::Command::new("cp")
+            .args(["-a"])
+            .arg(bench.directory())
+            .arg("/tmp/kept")
+            .status()
+            .unwrap();
+        std::fs::write("/tmp/kept.sh", &second_pass).unwrap();
+    }
     let tree = bench.path("tree").canonicalize().unwrap();
     assert_same(&tree, &folder.join("restored").join(below_root(&tree)));
 }

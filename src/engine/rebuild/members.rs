@@ -3,9 +3,11 @@
 use sha2::{Digest, Sha256};
 
 use super::scan::Label;
-use crate::catalog::{CatalogError, MemberWriter};
+use super::split::Beginning;
+use crate::catalog::{CatalogError, Fragment, MemberWriter};
 use crate::engine::EngineError;
 use crate::engine::restore::{chain, show};
+use crate::format::v1::tar_header::data_length;
 use crate::format::v1::tar_reader::{Item, Skip, TarReader};
 use crate::format::v1::{Entry, Extent, FormatError, Kind, Member, Notes};
 
@@ -17,11 +19,15 @@ pub(super) struct Entering {
     pub(super) writer: MemberWriter,
     path: Vec<Vec<u8>>,
     pub(super) members: u64,
+    /// What earlier volumes hold of the member that the first archive goes on with.
+    beginning: Option<Beginning>,
+    /// Its pieces there, once it was entered.
+    pub(super) fragments: Vec<Fragment>,
 }
 
 impl Entering {
-    pub(super) fn new(writer: MemberWriter) -> Entering {
-        Entering { writer, path: Vec::new(), members: 0 }
+    pub(super) fn new(writer: MemberWriter, beginning: Option<Beginning>) -> Entering {
+        Entering { writer, path: Vec::new(), members: 0, beginning, fragments: Vec::new() }
     }
 
     fn go_to(&mut self, directory: &[&[u8]]) -> Result<(), CatalogError> {
@@ -44,6 +50,7 @@ impl Entering {
         sha256: [u8; 32],
         archive: u32,
         offset: u64,
+        notes: Notes,
     ) -> Result<(), CatalogError> {
         let components: Vec<&[u8]> =
             entry.path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
@@ -64,7 +71,7 @@ impl Entering {
             archive,
             offset,
             link: entry.link.clone(),
-            notes: Notes::default(),
+            notes,
         })?;
         self.members += 1;
         Ok(())
@@ -96,16 +103,20 @@ impl Entering {
                     return Ok(());
                 }
             };
-            if repeated > 0 && item.entry.kind == Kind::Directory {
+            if item.continues.is_some() {
+                if let Err(reason) = self.rest(tar, &item, label, problems)? {
+                    problems.push(reason);
+                    return Ok(());
+                }
+            } else if repeated > 0 && item.entry.kind == Kind::Directory {
                 repeated -= 1; // it is a member of an earlier archive
-            } else if let Some(whole) = &item.continues {
-                problems
-                    .push(format!("{}: began on an earlier volume and has no index", show(&whole.filename)));
             } else if !is_safe(&item.entry.path) {
                 problems.push(format!("{}: no path that the catalog can hold", show(&item.entry.path)));
             } else {
                 match hash(tar, &item) {
-                    Ok(sha256) => self.push(&item.entry, sha256, label.archive, item.offset)?,
+                    Ok(sha256) => {
+                        self.push(&item.entry, sha256, label.archive, item.offset, Notes::default())?
+                    }
                     Err(error) => {
                         problems.push(format!("{}: cut off: {}", show(&item.entry.path), chain(&error)));
                         return Ok(());
@@ -115,6 +126,36 @@ impl Entering {
             next = tar.next();
         }
     }
+
+    /// Enters a member that began on an earlier volume.
+    fn rest<R: Skip>(
+        &mut self,
+        tar: &mut TarReader<R>,
+        item: &Item,
+        label: &Label,
+        problems: &mut Vec<String>,
+    ) -> Result<Result<(), String>, EngineError> {
+        let Some(whole) = &item.continues else { return Ok(Ok(())) };
+        let name = show(&whole.filename);
+        let begun = self.beginning.take().filter(|begun| {
+            let stored: u64 = begun.pieces.iter().map(|piece| piece.data_length).sum();
+            begun.entry.path == whole.filename
+                && data_length(&begun.entry).checked_sub(stored) == Some(whole.remaining)
+        });
+        let Some(Beginning { entry, pieces, mut hash }) = begun.filter(|begun| is_safe(&begun.entry.path))
+        else {
+            // What follows is whole; the member itself is not.
+            problems.push(format!("{name}: its beginning on an earlier volume cannot be read"));
+            return Ok(Ok(()));
+        };
+        if let Err(error) = take(tar, item.data_length, &mut hash) {
+            return Ok(Err(format!("{name}: cut off: {}", chain(&error))));
+        }
+        let ordinal = self.writer.next_ordinal();
+        self.fragments.extend(pieces.into_iter().map(|piece| Fragment { ordinal, ..piece }));
+        self.push(&entry, hash.finish(), label.archive, 0, Notes::SPLIT)?;
+        Ok(Ok(()))
+    }
 }
 
 /// Whether each component is one.
@@ -122,33 +163,74 @@ fn is_safe(path: &[u8]) -> bool {
     !path.contains(&0) && !path.split(|byte| *byte == b'/').any(|name| name == b"." || name == b"..")
 }
 
-/// SHA-256 of a regular file's content, holes read as zeros; zeros for every other kind.
+/// SHA-256 of a regular file's content as its stored data comes, holes read as zeros.
+pub(super) struct ContentHash {
+    hash: Sha256,
+    extents: std::vec::IntoIter<Extent>,
+    extent_left: u64,
+    /// Bytes of the content hashed.
+    position: u64,
+    size: u64,
+}
+
+impl ContentHash {
+    pub(super) fn new(entry: &Entry) -> ContentHash {
+        let whole = || vec![Extent { offset: 0, length: entry.size }];
+        let extents = entry.sparse.clone().unwrap_or_else(whole).into_iter();
+        ContentHash { hash: Sha256::new(), extents, extent_left: 0, position: 0, size: entry.size }
+    }
+
+    fn update(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            if self.extent_left == 0 {
+                let Some(extent) = self.extents.next() else { return };
+                zeros(&mut self.hash, extent.offset.saturating_sub(self.position));
+                self.position = extent.offset;
+                self.extent_left = extent.length;
+                continue;
+            }
+            let now = data.len().min(usize::try_from(self.extent_left).unwrap_or(usize::MAX));
+            let (taken, rest) = data.split_at(now);
+            self.hash.update(taken);
+            self.position += now as u64;
+            self.extent_left -= now as u64;
+            data = rest;
+        }
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        zeros(&mut self.hash, self.size.saturating_sub(self.position));
+        self.hash.finalize().into()
+    }
+}
+
+/// Hashes the next `left` bytes of the current member's data.
+pub(super) fn take<R: Skip>(
+    tar: &mut TarReader<R>,
+    mut left: u64,
+    hash: &mut ContentHash,
+) -> Result<(), FormatError> {
+    let mut buffer = vec![0; left.min(CHUNK as u64) as usize];
+    while left > 0 {
+        let room = left.min(buffer.len() as u64) as usize;
+        let count = tar.read_data(buffer.get_mut(..room).unwrap_or_default())?;
+        if count == 0 {
+            return Err(FormatError::Truncated { offset: tar.offset(), inside: "the data of a member" });
+        }
+        hash.update(buffer.get(..count).unwrap_or_default());
+        left -= count as u64;
+    }
+    Ok(())
+}
+
+/// SHA-256 of the current member's content; zeros for what is no regular file.
 fn hash<R: Skip>(tar: &mut TarReader<R>, item: &Item) -> Result<[u8; 32], FormatError> {
     if item.entry.kind != Kind::Regular {
         return Ok([0; 32]);
     }
-    let whole = [Extent { offset: 0, length: item.entry.size }];
-    let extents = item.entry.sparse.as_deref().unwrap_or(&whole);
-    let mut hash = Sha256::new();
-    let mut at = 0;
-    let mut buffer = Vec::new();
-    for extent in extents {
-        zeros(&mut hash, extent.offset.saturating_sub(at));
-        let mut left = extent.length;
-        while left > 0 {
-            buffer.resize(left.min(CHUNK as u64) as usize, 0);
-            let count = tar.read_data(&mut buffer)?;
-            if count == 0 {
-                let offset = tar.offset();
-                return Err(FormatError::Truncated { offset, inside: "the data of a member" });
-            }
-            hash.update(buffer.get(..count).unwrap_or_default());
-            left -= count as u64;
-        }
-        at = extent.offset.saturating_add(extent.length);
-    }
-    zeros(&mut hash, item.entry.size.saturating_sub(at));
-    Ok(hash.finalize().into())
+    let mut hash = ContentHash::new(&item.entry);
+    take(tar, item.data_length, &mut hash)?;
+    Ok(hash.finish())
 }
 
 fn zeros(hash: &mut Sha256, mut count: u64) {

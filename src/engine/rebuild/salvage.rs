@@ -5,6 +5,7 @@ use std::io;
 use super::RebuiltVolume;
 use super::members::Entering;
 use super::scan::{Label, Orphan, Orphans, Task};
+use super::split::Beginning;
 use super::stream::Stream;
 use crate::catalog::{
     BackupSet, Checkpoint, NewArchive, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
@@ -35,6 +36,7 @@ impl Task<'_> {
         &mut self,
         drive: &mut Drive,
         left: Orphans,
+        mut beginning: Option<Beginning>,
         report: &mut RebuiltVolume,
     ) -> Result<(), EngineError> {
         let mut current: Option<Current> = None;
@@ -42,7 +44,14 @@ impl Task<'_> {
         let change_reference = drive.volume_change_reference()?;
         for orphan in &left.archives {
             let place = Place { volume: &left.volume, not_before: left.not_before, change_reference };
-            match self.archive(drive, orphan, &place, &mut current, &mut used, &mut report.problems)? {
+            match self.archive(
+                drive,
+                orphan,
+                &place,
+                (&mut current, &mut beginning),
+                &mut used,
+                &mut report.problems,
+            )? {
                 Ok(members) => {
                     report.members += members;
                     report.salvaged += members;
@@ -112,7 +121,7 @@ impl Task<'_> {
         drive: &mut Drive,
         orphan: &Orphan,
         place: &Place<'_>,
-        current: &mut Option<Current>,
+        (current, beginning): (&mut Option<Current>, &mut Option<Beginning>),
         used: &mut u64,
         problems: &mut Vec<String>,
     ) -> Read<u64> {
@@ -158,7 +167,11 @@ impl Task<'_> {
                 )));
             }
             let writer = self.catalog.writer(set.id, set.committed)?;
-            *current = Some(Current { label: label.clone(), set: set.id, entering: Entering::new(writer) });
+            *current = Some(Current {
+                label: label.clone(),
+                set: set.id,
+                entering: Entering::new(writer, beginning.take()),
+            });
         }
         let Some(current) = current else { return Ok(Ok(0)) };
         let before = current.entering.members;
@@ -184,7 +197,7 @@ impl Task<'_> {
         };
         current.entering.writer.commit(Checkpoint {
             archive: &archive,
-            fragments: &[],
+            fragments: &std::mem::take(&mut current.entering.fragments),
             end_block: orphan.end_block,
             end_file: orphan.file + 1,
             change_reference: place.change_reference,

@@ -99,7 +99,9 @@ impl SharedReport {
     pub(super) fn note(&self, path: &[u8], size: u64, outcome: Unpacked) {
         match outcome {
             Unpacked::Verified
-            | Unpacked::Done(Outcome::Created | Outcome::Replaced | Outcome::Unchanged | Outcome::Renamed(_)) => {
+            | Unpacked::Done(
+                Outcome::Created | Outcome::Replaced | Outcome::Unchanged | Outcome::Renamed(_),
+            ) => {
                 self.with(|report| {
                     report.files += 1;
                     report.bytes += size;
@@ -115,7 +117,10 @@ impl SharedReport {
                 });
             }
             Unpacked::Damaged => {
-                self.fault(path, "its content on tape is not what the index says (SHA-256); not put in place");
+                self.fault(
+                    path,
+                    "its content on tape is not what the index says (SHA-256); not put in place",
+                );
             }
             Unpacked::Failed(error) => self.fault(path, chain(&error)),
         }
@@ -166,16 +171,15 @@ impl Appliance {
         let set = plan.set_id();
         self.check_keys(set, &request.identities)?;
         self.claim()?;
-        let extractor = Extractor::new(&request.target, request.options).map_err(|error| EngineError::Target {
-            path: request.target.clone(),
-            source: Box::new(error),
-        })?;
+        let extractor = Extractor::new(&request.target, request.options)
+            .map_err(|error| EngineError::Target { path: request.target.clone(), source: Box::new(error) })?;
         progress.total(plan.members, plan.bytes);
         let started = Instant::now();
         let mut station = self.station()?;
         let report = SharedReport::default();
         let sink = Sink::new(Some(extractor.clone()), report.clone());
-        let mut read_back = ReadBack::new(self.catalog(), &mut station, set, &request.identities, progress, cancel);
+        let mut read_back =
+            ReadBack::new(self.catalog(), &mut station, set, &request.identities, progress, cancel);
         let volumes = read_back.run(&plan.selection, sink)?;
         progress.phase(Phase::Finishing);
         for error in extractor.finish_directories() {

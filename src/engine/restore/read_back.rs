@@ -132,7 +132,8 @@ impl<'a> ReadBack<'a> {
                 for row in self.catalog.members(self.set, range.clone())? {
                     let (ordinal, directory, member) = row?;
                     let path = resolver.path_of_member(directory, &member)?;
-                    let goes_on = batch.last().is_none_or(|last: &Wanted| last.member.archive == member.archive);
+                    let goes_on =
+                        batch.last().is_none_or(|last: &Wanted| last.member.archive == member.archive);
                     if !goes_on || batch.len() >= LOOK_AHEAD {
                         self.read(&mut batch, &mut sink, &unpackers)?;
                     }
@@ -152,7 +153,12 @@ impl<'a> ReadBack<'a> {
     }
 
     /// Reads members of one archive.
-    fn read(&mut self, batch: &mut Vec<Wanted>, sink: &mut Sink, unpackers: &Unpackers) -> Result<(), EngineError> {
+    fn read(
+        &mut self,
+        batch: &mut Vec<Wanted>,
+        sink: &mut Sink,
+        unpackers: &Unpackers,
+    ) -> Result<(), EngineError> {
         let wanted = std::mem::take(batch);
         let Some(first) = wanted.first() else { return Ok(()) };
         // Only the first member of an archive can have begun on an earlier volume.
@@ -171,7 +177,9 @@ impl<'a> ReadBack<'a> {
 
     fn archive(&self, number: u32) -> Result<Archive, EngineError> {
         self.archives.get(&number).cloned().ok_or_else(|| {
-            EngineError::Request(format!("the catalog names archive {number} and has none: run `reelward catalog check`"))
+            EngineError::Request(format!(
+                "the catalog names archive {number} and has none: run `reelward catalog check`"
+            ))
         })
     }
 
@@ -221,7 +229,12 @@ impl<'a> ReadBack<'a> {
         result
     }
 
-    fn open<'t>(&mut self, number: u32, layout: &ArchiveLayout, tape: &'t mut Prefetch) -> std::io::Result<ArchiveReader<&'t mut Prefetch>> {
+    fn open<'t>(
+        &mut self,
+        number: u32,
+        layout: &ArchiveLayout,
+        tape: &'t mut Prefetch,
+    ) -> std::io::Result<ArchiveReader<&'t mut Prefetch>> {
         if layout.header_bytes == 0 {
             return ArchiveReader::open_with(tape, layout, None);
         }
@@ -390,12 +403,15 @@ impl<'a> ReadBack<'a> {
             self.mount(part)?;
             let extractor = sink.extractor.as_ref();
             let taken = self.with_tape(layout.record_size, |this, tape| {
-                let end = if number == wanted.member.archive { offset + wanted.member.size } else { u64::MAX };
+                let end =
+                    if number == wanted.member.archive { offset + wanted.member.size } else { u64::MAX };
                 if this.open(number, &layout, tape).is_ok() {
                     allow(tape, &layout, end.saturating_add(HEADERS));
                 }
                 let read = (|| {
-                    let mut reader = this.open(number, &layout, tape).map_err(|source| FormatError::Read { offset, source })?;
+                    let mut reader = this
+                        .open(number, &layout, tape)
+                        .map_err(|source| FormatError::Read { offset, source })?;
                     reader.seek(offset);
                     let mut reader = TarReader::at(reader, offset);
                     let item = reader.next()?.ok_or(FormatError::Truncated { offset, inside: "a header" })?;
@@ -513,7 +529,8 @@ fn same(item: Item, wanted: &Wanted) -> Result<Item, FormatError> {
     if item.entry.path == wanted.path && item.entry.kind == wanted.member.kind {
         return Ok(item);
     }
-    let reason = format!("another member stands at offset {}: {}", item.offset, super::show(&item.entry.path));
+    let reason =
+        format!("another member stands at offset {}: {}", item.offset, super::show(&item.entry.path));
     Err(FormatError::Structure { what: "the archive", reason })
 }
 

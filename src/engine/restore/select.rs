@@ -50,7 +50,11 @@ pub(in crate::engine) fn set_named(catalog: &Catalog, name: &str) -> Result<Back
         let number = name.parse::<i64>().ok();
         let mut fitting: Vec<BackupSet> = sets
             .into_iter()
-            .filter(|set| Some(set.id.0) == number || set.uuid == name || (name.len() >= 8 && set.uuid.starts_with(name)))
+            .filter(|set| {
+                Some(set.id.0) == number
+                    || set.uuid == name
+                    || (name.len() >= 8 && set.uuid.starts_with(name))
+            })
             .collect();
         if fitting.len() == 1 { fitting.pop() } else { None }
     };
@@ -58,7 +62,11 @@ pub(in crate::engine) fn set_named(catalog: &Catalog, name: &str) -> Result<Back
 }
 
 /// Plans a restore.
-pub(super) fn plan(catalog: &Catalog, set: Option<&str>, patterns: &[String]) -> Result<RestorePlan, EngineError> {
+pub(super) fn plan(
+    catalog: &Catalog,
+    set: Option<&str>,
+    patterns: &[String],
+) -> Result<RestorePlan, EngineError> {
     let candidates = match set {
         Some(name) => vec![set_named(catalog, name)?],
         None => {
@@ -85,7 +93,7 @@ pub(super) fn plan(catalog: &Catalog, set: Option<&str>, patterns: &[String]) ->
 fn select(catalog: &Catalog, set: &BackupSet, patterns: &[String]) -> Result<Vec<Range<u64>>, EngineError> {
     if patterns.is_empty() {
         let end = catalog.parts_of(set.id)?.iter().map(|part| part.ordinals().end).max().unwrap_or(0);
-        return Ok(if end > 0 { vec![0..end] } else { Vec::new() });
+        return Ok(merge(std::iter::once(0..end).collect()));
     }
     let mut ranges = Vec::new();
     for pattern in patterns {
@@ -131,7 +139,11 @@ fn merge(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     merged
 }
 
-fn describe(catalog: &Catalog, set: BackupSet, selection: Vec<Range<u64>>) -> Result<RestorePlan, EngineError> {
+fn describe(
+    catalog: &Catalog,
+    set: BackupSet,
+    selection: Vec<Range<u64>>,
+) -> Result<RestorePlan, EngineError> {
     let parts = catalog.parts_of(set.id)?;
     let mut members = 0;
     let mut bytes = 0;
@@ -140,7 +152,9 @@ fn describe(catalog: &Catalog, set: BackupSet, selection: Vec<Range<u64>>) -> Re
     for part in &parts {
         let here: u64 = selection
             .iter()
-            .map(|range| range.end.min(part.ordinals().end).saturating_sub(range.start.max(part.ordinals().start)))
+            .map(|range| {
+                range.end.min(part.ordinals().end).saturating_sub(range.start.max(part.ordinals().start))
+            })
             .sum();
         if here == 0 {
             continue;

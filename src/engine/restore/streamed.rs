@@ -178,7 +178,12 @@ pub(super) fn read_exactly<R: Skip>(reader: &mut TarReader<R>, buffer: &mut [u8]
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read_data(&mut buffer[filled..])? {
-            0 => return Err(FormatError::Truncated { offset: reader.offset(), inside: "the data of a member" }),
+            0 => {
+                return Err(FormatError::Truncated {
+                    offset: reader.offset(),
+                    inside: "the data of a member",
+                });
+            }
             read => filled += read,
         }
     }

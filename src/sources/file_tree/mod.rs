@@ -120,7 +120,11 @@ impl Filter {
         for pattern in patterns {
             let error = |source| SelectionError::Pattern { pattern: pattern.clone(), source };
             let glob = GlobBuilder::new(pattern.trim_end_matches('/')).build().map_err(error)?;
-            if glob.glob().contains('/') { paths.add(glob) } else { names.add(glob) };
+            if glob.glob().contains('/') {
+                paths.add(glob)
+            } else {
+                names.add(glob)
+            };
         }
         let build = |set: GlobSetBuilder| {
             set.build().map_err(|source| SelectionError::Pattern { pattern: patterns.join(" "), source })

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::attributes::Attributes;
 use super::walk::{Directory, Item, Work, open_file};
-use crate::format::v1::tar_header::{encode_entry, padding};
 use crate::format::v1::sparse;
+use crate::format::v1::tar_header::{encode_entry, padding};
 use crate::format::v1::{Entry, Extent, Kind, Member, Notes, Timestamp};
 use crate::sources::{Chunk, Part, Problem, ProblemKind, Row, Segment};
 
@@ -52,7 +52,8 @@ impl Recycler {
 pub(super) fn run(work: &Receiver<Work>, recycler: &Recycler, stop: &AtomicBool) {
     let mut attributes = Attributes::default();
     for Work { items, output } in work {
-        let mut reader = Reader { output, recycler, attributes: &mut attributes, segment: Segment::default() };
+        let mut reader =
+            Reader { output, recycler, attributes: &mut attributes, segment: Segment::default() };
         for item in items {
             if stop.load(Ordering::Relaxed) || reader.item(item).is_none() {
                 break; // the pipeline is gone
@@ -102,7 +103,13 @@ impl Reader<'_> {
         self.output.send(Part::Problem(problem)).ok()
     }
 
-    fn failed(&mut self, directory: &Directory, name: &CString, kind: ProblemKind, errno: Errno) -> Option<()> {
+    fn failed(
+        &mut self,
+        directory: &Directory,
+        name: &CString,
+        kind: ProblemKind,
+        errno: Errno,
+    ) -> Option<()> {
         let kind = if errno == Errno::NOENT { ProblemKind::Vanished } else { kind };
         let path = [&directory.path, name.as_bytes()].concat();
         self.problem(Problem { path, kind, error: Some(errno) })
@@ -146,11 +153,10 @@ impl Reader<'_> {
                 return self.problem(Problem { path, kind: ProblemKind::Socket, error: None });
             }
         };
-        let status =
-            match rustix::fs::statat(&directory.fd, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(status) => status,
-                Err(errno) => return self.failed(directory, name, ProblemKind::Unreadable, errno),
-            };
+        let status = match rustix::fs::statat(&directory.fd, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) => status,
+            Err(errno) => return self.failed(directory, name, ProblemKind::Unreadable, errno),
+        };
         let mut path = [&directory.path, name.as_bytes()].concat();
         path.drain(..path.len() - stored(&path).len());
         let mut entry = entry_of(path, kind, &status);
@@ -271,7 +277,9 @@ impl Reader<'_> {
 
     fn read_error(&mut self, directory: &Directory, name: &CString, errno: Errno) -> Option<()> {
         let path = [&directory.path, name.as_bytes()].concat();
-        self.output.send(Part::Problem(Problem { path, kind: ProblemKind::ReadError, error: Some(errno) })).ok()
+        self.output
+            .send(Part::Problem(Problem { path, kind: ProblemKind::ReadError, error: Some(errno) }))
+            .ok()
     }
 
     /// Delivers a large, sparse or several-named file in pieces.
@@ -284,8 +292,7 @@ impl Reader<'_> {
         status: &Stat,
     ) -> Option<()> {
         self.flush()?;
-        let extents =
-            entry.sparse.clone().unwrap_or_else(|| vec![Extent { offset: 0, length: entry.size }]);
+        let extents = entry.sparse.clone().unwrap_or_else(|| vec![Extent { offset: 0, length: entry.size }]);
         let (size, mtime) = (entry.size, entry.mtime);
         let begin = if status.st_nlink > 1 { linked(entry, status) } else { Part::Begin(Box::new(entry)) };
         self.output.send(begin).ok()?;
@@ -324,7 +331,9 @@ impl Reader<'_> {
         }
         if notes.contains(Notes::CHANGED) {
             let path = [&directory.path, name.as_bytes()].concat();
-            self.output.send(Part::Problem(Problem { path, kind: ProblemKind::Changed, error: None })).ok()?;
+            self.output
+                .send(Part::Problem(Problem { path, kind: ProblemKind::Changed, error: None }))
+                .ok()?;
         }
         self.output.send(Part::End(notes)).ok()
     }
@@ -337,7 +346,7 @@ impl Reader<'_> {
 /// An object with several names.
 fn linked(entry: Entry, status: &Stat) -> Part {
     let identity = (status.st_dev, status.st_ino);
-    Part::Linked { entry: Box::new(entry), identity, names: status.st_nlink as u64 }
+    Part::Linked { entry: Box::new(entry), identity, names: status.st_nlink }
 }
 
 enum ReadFailure {

@@ -341,4 +341,3 @@ pub(super) fn open_file(directory: &Directory, name: &CString) -> rustix::io::Re
         other => other,
     }
 }
-

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use reelward::drive::Drive;
 use reelward::engine::{
-    Appliance, BackupReport, BackupRequest, DeviceChoice, EngineError, RestoreReport, RestoreRequest, Settings,
+    Appliance, BackupReport, BackupRequest, DeviceChoice, EngineError, RestoreReport, RestoreRequest,
+    Settings,
 };
 use reelward::pipeline::Progress;
 use reelward::scsi::Generation;
@@ -61,7 +62,10 @@ impl Bench {
         self.try_restore(change).unwrap()
     }
 
-    pub fn try_restore(&self, change: impl FnOnce(&mut RestoreRequest)) -> Result<RestoreReport, EngineError> {
+    pub fn try_restore(
+        &self,
+        change: impl FnOnce(&mut RestoreRequest),
+    ) -> Result<RestoreReport, EngineError> {
         let mut request = RestoreRequest {
             target: self.path("out"),
             options: ExtractOptions { keep_setid: true, special: true, ..ExtractOptions::default() },
@@ -104,7 +108,9 @@ impl Bench {
     pub fn cartridge(&self, barcode: &str) -> Vec<Vec<u8>> {
         ["data", "index"]
             .iter()
-            .map(|name| std::fs::read(self.path("state/library/cartridges").join(barcode).join(name)).unwrap())
+            .map(|name| {
+                std::fs::read(self.path("state/library/cartridges").join(barcode).join(name)).unwrap()
+            })
             .collect()
     }
 

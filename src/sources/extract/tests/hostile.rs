@@ -161,7 +161,8 @@ fn hard_links_to_the_outside() {
     assert_eq!(other(&extractor, &link(Kind::HardLink, "l", "s")).unwrap(), Outcome::Created);
     assert_eq!(fs::read_link(rig.target.join("l")).unwrap(), Path::new("../outside/secret"));
     assert_eq!(file(&extractor, "l", b"x").unwrap(), Outcome::Replaced);
-    let pipe = other(&extractor, &link(Kind::Fifo, "p", "")).map(|_| other(&extractor, &link(Kind::HardLink, "h", "p")));
+    let pipe = other(&extractor, &link(Kind::Fifo, "p", ""))
+        .map(|_| other(&extractor, &link(Kind::HardLink, "h", "p")));
     assert!(matches!(pipe, Ok(Err(ExtractError::LinkTargetKind { .. }))), "{pipe:?}");
     let missing = other(&extractor, &link(Kind::HardLink, "h", "nothing/here"));
     assert!(matches!(missing, Err(ExtractError::LinkTargetMissing { .. })), "{missing:?}");
