@@ -71,6 +71,9 @@ impl CliError {
             last = text;
             source = cause.source();
         }
+        if let CliError::Engine(EngineError::Catalog(CatalogError::Corrupt { .. })) = self {
+            said.push_str("; `reelward catalog rebuild` moves it aside and makes a new one from the tapes");
+        }
         said
     }
 

@@ -318,6 +318,24 @@ fn an_interrupt_ends_a_backup_cleanly() {
 }
 
 #[test]
+fn a_damaged_catalog_is_moved_aside_and_rebuilt() {
+    let (place, reelward) = place();
+    let data = place.path().join("data");
+    let members = reelward.json(with_path(&["backup"], &data, &[]))["members"].clone();
+    let catalog = reelward.state_dir().join("catalog.sqlite");
+    fs::write(&catalog, vec![0xa5; 20_000]).unwrap();
+    let (_, stderr) = reelward.exits(1, ["ls"]);
+    assert!(stderr.contains("catalog rebuild"), "{stderr}");
+    let rebuilt = reelward.json(["catalog", "rebuild"]);
+    assert_eq!(rebuilt["members"], members);
+    let aside = Path::new(rebuilt["moved_aside"].as_str().unwrap());
+    assert_eq!(fs::read(aside).unwrap(), vec![0xa5; 20_000], "never deleted");
+    let out = place.path().join("out");
+    reelward.ok(with_path(&["restore", "--to"], &out, &[]));
+    assert_same(&data, &out.join(data.strip_prefix("/").unwrap()));
+}
+
+#[test]
 fn odd_arguments_do_not_panic() {
     let (_place, reelward) = place();
     let odd: &[&[&str]] = &[
