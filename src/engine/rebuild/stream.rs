@@ -242,7 +242,7 @@ mod tests {
         }
         let identity = Identity::generate().unwrap();
         let (mut sealed, mut encryptor) = Encryptor::new(&[identity.recipient()]).unwrap();
-        let header = sealed.len() as u64;
+        let header = (sealed.len() - crate::format::age::NONCE) as u64;
         let mut chunks = packed.chunks(crate::format::age::CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
             let mut chunk = chunk.to_vec();
