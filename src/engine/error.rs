@@ -125,7 +125,7 @@ pub enum EngineError {
     },
     /// The cartridge memory says that it was written to since.
     #[error(
-        "volume {volume}: its cartridge memory has change reference {found}, the catalog {expected}: another program wrote to it; nothing was written. Run `reelward verify --volume {volume}` and then `reelward catalog rebuild --volume {volume}`"
+        "volume {volume}: its cartridge memory has change reference {found}, the catalog {expected}: another program wrote to it; nothing was written. Run `reelward verify --volume {volume}` and then `reelward catalog rebuild {volume}`"
     )]
     ChangedElsewhere {
         /// The volume.

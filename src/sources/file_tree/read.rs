@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, SeekFrom, Stat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -52,14 +53,15 @@ impl Recycler {
 pub(super) fn run(work: &Receiver<Work>, recycler: &Recycler, stop: &AtomicBool) {
     let mut attributes = Attributes::default();
     for Work { items, output } in work {
-        let mut reader =
-            Reader { output, recycler, attributes: &mut attributes, segment: Segment::default() };
+        let segment = Segment { bytes: recycler.take(), rows: Vec::with_capacity(items.len() + 1) };
+        let mut reader = Reader { output, recycler, attributes: &mut attributes, segment };
         for item in items {
             if stop.load(Ordering::Relaxed) || reader.item(item).is_none() {
                 break; // the pipeline is gone
             }
         }
         let _ = reader.flush();
+        recycler.give(reader.segment.bytes);
     }
 }
 
@@ -216,11 +218,11 @@ impl Reader<'_> {
         let data = self.segment.bytes.len();
         let size = entry.size as usize;
         // One byte more than expected, so that a file that grew is seen.
-        self.segment.bytes.resize(data + size + 1, 0);
+        self.segment.bytes.reserve(size + 1 + padding(entry.size));
         let mut filled = 0;
         let mut failure = None;
-        while filled < size + 1 {
-            match rustix::io::read(fd, &mut self.segment.bytes[data + filled..]) {
+        while filled <= size {
+            match rustix::io::read(fd, spare_capacity(&mut self.segment.bytes)) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(Errno::INTR) => {}
@@ -229,18 +231,19 @@ impl Reader<'_> {
                     break;
                 }
             }
-            if filled == size && entry.size <= ONE_CALL {
+            if filled >= size && entry.size <= ONE_CALL {
                 break;
             }
         }
         let mut notes = Notes::default();
         if let Some(errno) = failure {
-            self.segment.bytes[data + filled.min(size)..].fill(0);
+            self.segment.bytes.truncate(data + filled.min(size));
+            self.segment.bytes.resize(data + size, 0);
             notes = notes.with(Notes::UNREADABLE);
             self.read_error(directory, name, errno)?;
         } else if filled < size {
             // It shrank: what was read is a state of it, so the header must say that size.
-            let content = self.segment.bytes[data..data + filled].to_vec();
+            let content = self.segment.bytes[data..].to_vec();
             self.segment.bytes.truncate(start);
             let shorter = Entry { size: filled as u64, ..entry.clone() };
             encode_entry(&shorter, &mut self.segment.bytes);
