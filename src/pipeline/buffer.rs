@@ -140,9 +140,13 @@ impl<M> Buffer<M> {
         (self.lock().records, self.capacity)
     }
 
-    /// Wakes both sides for good.
+    /// Wakes both sides for good. What waits is dropped: a mark may hold the channel on which somebody waits for an
+    /// answer.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        state.queue.clear();
+        drop(state);
         self.changed.notify_all();
     }
 }
@@ -173,6 +177,16 @@ mod tests {
         buffer.mark("end").unwrap();
         assert!(matches!(buffer.pop(), Some(Item::Record(_))));
         assert!(matches!(buffer.pop(), Some(Item::Mark("end"))));
+    }
+
+    #[test]
+    fn closing_drops_what_waits() {
+        let buffer = Buffer::new(2, false);
+        let (answer, waiting) = std::sync::mpsc::channel::<()>();
+        buffer.mark(answer).unwrap();
+        buffer.close();
+        assert!(waiting.recv().is_err(), "nobody will answer any more");
+        assert!(buffer.pop().is_none());
     }
 
     #[test]
