@@ -116,3 +116,51 @@ fn a_drive_that_is_silent_and_a_changer_that_jams_are_told() {
     bench.backup(|_| {});
     all_shown_is_there(&bench, 0);
 }
+
+#[test]
+fn early_warning_long_before_the_capacity_says_so() {
+    for block in [2, 9, 30] {
+        let bench = Bench::new().few_files();
+        std::fs::write(bench.path("tree/large"), vec![5; 17 << 20]).unwrap();
+        let library = bench.library_of_default_size();
+        library.faults().drive(0, |faults| faults.early_warning_at = Some(block));
+        let outcome = bench.try_backup(|_| {});
+        library.faults().drive(0, |faults| faults.early_warning_at = None);
+        // Each volume takes a little; there are eight of them.
+        match outcome {
+            Ok(stored) => assert!(stored.volumes.len() > 1 || block == 30, "block {block}: {:?}", stored.volumes),
+            Err(error) => assert!(error.to_string().contains("operator"), "block {block}: {error}"),
+        }
+        all_shown_is_there(&bench, block);
+        bench.backup(|_| {});
+        all_shown_is_there(&bench, block);
+    }
+}
+
+#[test]
+fn one_knob_after_the_other() {
+    type Knob = fn(&mut reelward::virtual_library::DriveFaults);
+    let knobs: [(&str, Knob, Knob); 7] = [
+        ("deferred error", |f| f.deferred_error_after = Some(4), |f| f.deferred_error_after = None),
+        ("becoming ready", |f| f.becoming_ready = 3, |f| f.becoming_ready = 0),
+        ("unit attention", |f| f.unit_attention = Some((0x2a, 0x01)), |f| f.unit_attention = None),
+        ("reservation", |f| f.unit_attention = Some((0x2a, 0x03)), |f| f.unit_attention = None),
+        ("gone", |f| f.unresponsive = true, |f| f.unresponsive = false),
+        ("write-protected", |f| f.write_protect = true, |f| f.write_protect = false),
+        ("cleaning", |f| f.cleaning_required = true, |f| f.cleaning_required = false),
+    ];
+    for (step, (name, set, clear)) in (0..).zip(knobs) {
+        let bench = bench();
+        let library = bench.library();
+        bench.backup(|_| {});
+        library.faults().drive(0, set);
+        if let Err(error) = bench.try_backup(|_| {}) {
+            let told = format!("{error:?}");
+            assert!(told.len() > 20, "{name}: {told}");
+        }
+        library.faults().drive(0, clear);
+        all_shown_is_there(&bench, step);
+        bench.backup(|_| {});
+        all_shown_is_there(&bench, step);
+    }
+}

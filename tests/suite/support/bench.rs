@@ -99,6 +99,12 @@ impl Bench {
         VirtualLibrary::open(&self.path("state/library")).unwrap()
     }
 
+    /// The library that the engine makes by itself, made now.
+    pub fn library_of_default_size(&self) -> VirtualLibrary {
+        self.open().library_status().unwrap();
+        self.library()
+    }
+
     /// Drive 0 without the engine: what another program could do.
     pub fn other_program(&self) -> Drive {
         Drive::open(Box::new(self.library().drive(0).unwrap())).unwrap()
