@@ -1,10 +1,13 @@
 //! Archive files: where the members' bytes are.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row, params};
 
 use super::ids::{Int, uint};
 use super::{Catalog, CatalogError, Result, SetId};
-use crate::format::v1::index::FrameTable;
+use crate::format::v1::archive_layout::ArchiveLayout;
+use crate::format::v1::index::PackedFrames;
 
 /// An archive file to commit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,7 +29,7 @@ pub struct NewArchive {
     /// Bytes of the age header; 0 when not encrypted.
     pub header_bytes: u64,
     /// The zstd frames; empty when not compressed.
-    pub frames: FrameTable,
+    pub frames: PackedFrames,
 }
 
 /// An archive file as the catalog knows it.
@@ -51,7 +54,21 @@ pub struct Archive {
     /// Bytes of the age header; 0 when not encrypted.
     pub header_bytes: u64,
     /// The zstd frames; empty when not compressed.
-    pub frames: FrameTable,
+    pub frames: PackedFrames,
+}
+
+impl Archive {
+    /// How it is stored, on a volume with records of `record_size` bytes.
+    pub fn layout(&self, record_size: u32) -> ArchiveLayout {
+        ArchiveLayout {
+            start_block: self.block,
+            record_size,
+            header_bytes: u32::try_from(self.header_bytes).unwrap_or(u32::MAX),
+            stream_bytes: self.stream_bytes,
+            stored_bytes: self.stored_bytes,
+            frames: (!self.frames.is_empty()).then(|| Arc::new(self.frames.iter().collect())),
+        }
+    }
 }
 
 const SELECT: &str =
@@ -59,7 +76,7 @@ const SELECT: &str =
   FROM archive WHERE set_id = ?1";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Archive> {
-    let frames = FrameTable::from_bytes(row.get(9)?).map_err(|e| {
+    let frames = PackedFrames::from_bytes(row.get(9)?).map_err(|e| {
         rusqlite::Error::FromSqlConversionFailure(9, rusqlite::types::Type::Blob, Box::new(e))
     })?;
     Ok(Archive {

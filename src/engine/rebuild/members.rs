@@ -1,15 +1,14 @@
 //! Members of an archive without an index, from their own headers into the catalog.
 
-use sha2::{Digest, Sha256};
-
 use super::scan::Label;
 use super::split::Beginning;
 use crate::catalog::{CatalogError, Fragment, MemberWriter};
 use crate::engine::EngineError;
 use crate::engine::restore::{chain, show};
+use crate::format::v1::content_hash::StoredHash;
 use crate::format::v1::tar_header::data_length;
 use crate::format::v1::tar_reader::{Item, Skip, TarReader};
-use crate::format::v1::{Entry, Extent, FormatError, Kind, Member, Notes};
+use crate::format::v1::{Entry, FormatError, Kind, Member, Notes};
 
 /// Bytes hashed at once.
 const CHUNK: usize = 1 << 20;
@@ -163,52 +162,11 @@ fn is_safe(path: &[u8]) -> bool {
     !path.contains(&0) && !path.split(|byte| *byte == b'/').any(|name| name == b"." || name == b"..")
 }
 
-/// SHA-256 of a regular file's content as its stored data comes, holes read as zeros.
-pub(super) struct ContentHash {
-    hash: Sha256,
-    extents: std::vec::IntoIter<Extent>,
-    extent_left: u64,
-    /// Bytes of the content hashed.
-    position: u64,
-    size: u64,
-}
-
-impl ContentHash {
-    pub(super) fn new(entry: &Entry) -> ContentHash {
-        let whole = || vec![Extent { offset: 0, length: entry.size }];
-        let extents = entry.sparse.clone().unwrap_or_else(whole).into_iter();
-        ContentHash { hash: Sha256::new(), extents, extent_left: 0, position: 0, size: entry.size }
-    }
-
-    fn update(&mut self, mut data: &[u8]) {
-        while !data.is_empty() {
-            if self.extent_left == 0 {
-                let Some(extent) = self.extents.next() else { return };
-                zeros(&mut self.hash, extent.offset.saturating_sub(self.position));
-                self.position = extent.offset;
-                self.extent_left = extent.length;
-                continue;
-            }
-            let now = data.len().min(usize::try_from(self.extent_left).unwrap_or(usize::MAX));
-            let (taken, rest) = data.split_at(now);
-            self.hash.update(taken);
-            self.position += now as u64;
-            self.extent_left -= now as u64;
-            data = rest;
-        }
-    }
-
-    fn finish(mut self) -> [u8; 32] {
-        zeros(&mut self.hash, self.size.saturating_sub(self.position));
-        self.hash.finalize().into()
-    }
-}
-
 /// Hashes the next `left` bytes of the current member's data.
 pub(super) fn take<R: Skip>(
     tar: &mut TarReader<R>,
     mut left: u64,
-    hash: &mut ContentHash,
+    hash: &mut StoredHash,
 ) -> Result<(), FormatError> {
     let mut buffer = vec![0; left.min(CHUNK as u64) as usize];
     while left > 0 {
@@ -217,7 +175,7 @@ pub(super) fn take<R: Skip>(
         if count == 0 {
             return Err(FormatError::Truncated { offset: tar.offset(), inside: "the data of a member" });
         }
-        hash.update(buffer.get(..count).unwrap_or_default());
+        hash.stored(buffer.get(..count).unwrap_or_default());
         left -= count as u64;
     }
     Ok(())
@@ -228,16 +186,7 @@ fn hash<R: Skip>(tar: &mut TarReader<R>, item: &Item) -> Result<[u8; 32], Format
     if item.entry.kind != Kind::Regular {
         return Ok([0; 32]);
     }
-    let mut hash = ContentHash::new(&item.entry);
+    let mut hash = StoredHash::of(&item.entry);
     take(tar, item.data_length, &mut hash)?;
     Ok(hash.finish())
-}
-
-fn zeros(hash: &mut Sha256, mut count: u64) {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    while count > 0 {
-        let now = count.min(ZEROS.len() as u64);
-        hash.update(&ZEROS[..now as usize]);
-        count -= now;
-    }
 }

@@ -118,12 +118,11 @@ impl<'a> ReadBack<'a> {
             self.archives.insert(archive.number, archive);
         }
         let report = sink.report.clone();
-        let progress_report = sink.report.clone();
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let unpackers = Unpackers::start(
             threads,
             sink.extractor.as_ref(),
-            Arc::new(move |_, path, size, outcome| progress_report.note(path, size, outcome)),
+            Arc::new(move |_, path, size, outcome| report.note(path, size, outcome)),
         );
         let mut resolver = self.catalog.paths()?;
         let mut batch = Vec::new();
@@ -148,7 +147,6 @@ impl<'a> ReadBack<'a> {
         unpackers.finish();
         outcome?;
         self.links(&mut sink)?;
-        let _ = report;
         Ok(std::mem::take(&mut self.volumes))
     }
 
@@ -188,15 +186,7 @@ impl<'a> ReadBack<'a> {
             EngineError::Request(format!("part {} is missing: run `reelward catalog check`", archive.part))
         })?;
         let record_size = self.catalog.volume(part.volume)?.record_size;
-        let layout = ArchiveLayout {
-            start_block: archive.block,
-            record_size,
-            header_bytes: u32::try_from(archive.header_bytes).unwrap_or(u32::MAX),
-            stream_bytes: archive.stream_bytes,
-            stored_bytes: archive.stored_bytes,
-            frames: (!archive.frames.is_empty()).then(|| Arc::new(archive.frames.iter().collect())),
-        };
-        Ok((layout, part))
+        Ok((archive.layout(record_size), part))
     }
 
     /// Has the volume of a part in the drive, and checked.
