@@ -4,11 +4,11 @@ use super::scan::Label;
 use super::split::Beginning;
 use crate::catalog::{CatalogError, Fragment, MemberWriter};
 use crate::engine::EngineError;
-use crate::engine::restore::{chain, show};
+use crate::engine::restore::chain;
 use crate::format::v1::content_hash::StoredHash;
 use crate::format::v1::tar_header::data_length;
 use crate::format::v1::tar_reader::{Item, Skip, TarReader};
-use crate::format::v1::{Entry, FormatError, Kind, Member, Notes};
+use crate::format::v1::{Entry, FormatError, Kind, Member, Notes, shown};
 
 /// Bytes hashed at once.
 const CHUNK: usize = 1 << 20;
@@ -110,14 +110,14 @@ impl Entering {
             } else if repeated > 0 && item.entry.kind == Kind::Directory {
                 repeated -= 1; // it is a member of an earlier archive
             } else if !is_safe(&item.entry.path) {
-                problems.push(format!("{}: no path that the catalog can hold", show(&item.entry.path)));
+                problems.push(format!("{}: no path that the catalog can hold", shown(&item.entry.path)));
             } else {
                 match hash(tar, &item) {
                     Ok(sha256) => {
                         self.push(&item.entry, sha256, label.archive, item.offset, Notes::default())?
                     }
                     Err(error) => {
-                        problems.push(format!("{}: cut off: {}", show(&item.entry.path), chain(&error)));
+                        problems.push(format!("{}: cut off: {}", shown(&item.entry.path), chain(&error)));
                         return Ok(());
                     }
                 }
@@ -135,7 +135,7 @@ impl Entering {
         problems: &mut Vec<String>,
     ) -> Result<Result<(), String>, EngineError> {
         let Some(whole) = &item.continues else { return Ok(Ok(())) };
-        let name = show(&whole.filename);
+        let name = shown(&whole.filename);
         let begun = self.beginning.take().filter(|begun| {
             let stored: u64 = begun.pieces.iter().map(|piece| piece.data_length).sum();
             begun.entry.path == whole.filename

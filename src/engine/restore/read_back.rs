@@ -14,7 +14,7 @@ use crate::engine::{EngineError, fence};
 use crate::format::age::{Decryptor, Identity};
 use crate::format::v1::archive_layout::{ArchiveLayout, ArchiveReader};
 use crate::format::v1::tar_reader::{Item, TarReader};
-use crate::format::v1::{Entry, FormatError, Kind, Member, Notes};
+use crate::format::v1::{Entry, FormatError, Kind, Member, Notes, shown};
 use crate::pipeline::{Phase, Prefetch, Progress, Small, SmallBatch, Unpacked, Unpackers};
 use crate::sources::extract::{Begun, ExtractError, Extractor};
 
@@ -519,8 +519,7 @@ fn same(item: Item, wanted: &Wanted) -> Result<Item, FormatError> {
     if item.entry.path == wanted.path && item.entry.kind == wanted.member.kind {
         return Ok(item);
     }
-    let reason =
-        format!("another member stands at offset {}: {}", item.offset, super::show(&item.entry.path));
+    let reason = format!("another member stands at offset {}: {}", item.offset, shown(&item.entry.path));
     Err(FormatError::Structure { what: "the archive", reason })
 }
 

@@ -109,3 +109,8 @@ impl Entry {
         }
     }
 }
+
+/// A stored path, which has no leading slash, for people: absolute, controls escaped.
+pub fn shown(path: &[u8]) -> String {
+    format!("/{}", String::from_utf8_lossy(path).escape_debug())
+}

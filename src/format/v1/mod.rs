@@ -24,7 +24,7 @@ pub mod volume;
 mod window;
 pub mod zstd_frames;
 
-pub use entry::{Entry, Extent, Kind, Timestamp};
+pub use entry::{Entry, Extent, Kind, Timestamp, shown};
 pub use error::FormatError;
 pub use frame_table::{FramePlace, FrameTable};
 pub use member::{Member, Notes};
