@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use reelward::catalog::{
-    Catalog, Checkpoint, FindQuery, IndexLocation, NewArchive, NewPart, NewSet, NewVolume, PartEnd, SetId,
+    Archive, Catalog, Checkpoint, FindQuery, IndexLocation, NewPart, NewSet, NewVolume, PartEnd, SetId,
     SetState, VolumeId,
 };
 use reelward::format::v1::index::{ArchiveDescription, PartState, SetDescription};
@@ -198,7 +198,7 @@ fn build(catalog: &Catalog, volume: VolumeId, members: u64, sets: u64, dictionar
             }
             if count >= 2_000_000 * u64::from(archive + 1) || left == 0 {
                 archive += 1;
-                let new = NewArchive {
+                let new = Archive {
                     number: archive,
                     part: 1,
                     file: archive.into(),

@@ -10,7 +10,7 @@ use super::ids::{Int, MAX_ORDINAL, optional_uint, uint};
 use super::sets::{SetState, id_by_uuid};
 use super::writer::Batch;
 use super::{
-    Catalog, CatalogError, DirectoryId, Fragment, NewArchive, Result, SetId, VolumeId, archives, fragments,
+    Archive, Catalog, CatalogError, DirectoryId, Fragment, Result, SetId, VolumeId, archives, fragments,
     parts,
 };
 use crate::format::v1::block::BlockReader;
@@ -324,7 +324,7 @@ fn finish(
     mut gathered: Gathered,
 ) -> Result<()> {
     for a in &description.archives {
-        let archive = NewArchive {
+        let archive = Archive {
             number: a.archive,
             part: description.part,
             file: a.file,

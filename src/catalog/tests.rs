@@ -71,9 +71,9 @@ impl Rig {
     }
 }
 
-fn archive(number: u32, part: u32) -> NewArchive {
+fn archive(number: u32, part: u32) -> Archive {
     let frames: PackedFrames = (0..number).map(|i| (1000 + i, 4 << 20)).collect();
-    NewArchive {
+    Archive {
         number,
         part,
         file: u64::from(number),

@@ -251,7 +251,7 @@ impl<'a> Sequencer<'a> {
         let mut bytes = Vec::new();
         encode_entry(entry, &mut bytes);
         let name = last_component(&entry.path).to_vec();
-        let member = crate::sources::member_of(entry, name, [0; 32], Notes::default());
+        let member = Member::of(entry, name, [0; 32], Notes::default());
         let end = bytes.len();
         self.segment(&Segment { bytes, rows: vec![Row::Member { member, start: 0, end }] })
     }
@@ -311,7 +311,7 @@ impl<'a> Sequencer<'a> {
         let member = Member {
             archive: self.archive,
             offset: file.header,
-            ..crate::sources::member_of(&file.entry, file.name, [0; 32], notes)
+            ..Member::of(&file.entry, file.name, [0; 32], notes)
         };
         self.totals.members += 1;
         self.totals.bytes += member.size;

@@ -58,20 +58,8 @@ impl Entering {
             None => (&b""[..], &[][..]),
         };
         self.go_to(if entry.kind == Kind::Directory { &components } else { above })?;
-        self.writer.push(&Member {
-            name: name.to_vec(),
-            kind: entry.kind,
-            mode: entry.mode,
-            uid: entry.uid,
-            gid: entry.gid,
-            size: entry.size,
-            mtime: entry.mtime.as_nanos(),
-            sha256,
-            archive,
-            offset,
-            link: entry.link.clone(),
-            notes,
-        })?;
+        let member = Member::of(entry, name.to_vec(), sha256, notes);
+        self.writer.push(&Member { archive, offset, ..member })?;
         self.members += 1;
         Ok(())
     }

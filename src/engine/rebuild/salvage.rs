@@ -7,7 +7,7 @@ use super::members::Entering;
 use super::scan::{Label, Orphan, Orphans, Task};
 use super::split::Beginning;
 use crate::catalog::{
-    BackupSet, Checkpoint, NewArchive, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
+    Archive, BackupSet, Checkpoint, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
 };
 use crate::drive::{BlockAddress, Drive};
 use crate::engine::EngineError;
@@ -184,7 +184,7 @@ impl Task<'_> {
         let whole = tape.records() == records;
         let stored_bytes = if whole { tape.bytes() } else { records.saturating_mul(u64::from(record_size)) };
         *used = used.saturating_add(stored_bytes);
-        let archive = NewArchive {
+        let archive = Archive {
             number: label.archive,
             part: label.part,
             file: orphan.file,

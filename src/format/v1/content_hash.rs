@@ -83,25 +83,11 @@ impl StoredHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::v1::{Kind, Timestamp};
+    use crate::format::v1::Kind;
     use proptest::prelude::*;
 
     fn file(size: u64, sparse: Option<Vec<Extent>>) -> Entry {
-        Entry {
-            path: b"f".to_vec(),
-            kind: Kind::Regular,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            mtime: Timestamp { seconds: 0, nanoseconds: 0 },
-            size,
-            link: Vec::new(),
-            device: (0, 0),
-            xattrs: Vec::new(),
-            acl_access: None,
-            acl_default: None,
-            sparse,
-        }
+        Entry { mode: 0o644, size, sparse, ..Entry::new(b"f".to_vec(), Kind::Regular) }
     }
 
     proptest! {

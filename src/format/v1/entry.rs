@@ -101,6 +101,25 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// An entry without content, rights or attributes, of the epoch.
+    pub fn new(path: Vec<u8>, kind: Kind) -> Entry {
+        Entry {
+            path,
+            kind,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            size: 0,
+            link: Vec::new(),
+            device: (0, 0),
+            xattrs: Vec::new(),
+            acl_access: None,
+            acl_default: None,
+            sparse: None,
+        }
+    }
+
     /// Bytes of data that follow the headers in the archive, the sparse map not counted.
     pub fn stored_size(&self) -> u64 {
         match &self.sparse {

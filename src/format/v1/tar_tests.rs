@@ -16,19 +16,9 @@ use super::*;
 
 fn entry(path: &[u8], kind: Kind) -> Entry {
     Entry {
-        path: path.to_vec(),
-        kind,
         mode: 0o644,
-        uid: 0,
-        gid: 0,
         mtime: Timestamp { seconds: 1_700_000_000, nanoseconds: 0 },
-        size: 0,
-        link: Vec::new(),
-        device: (0, 0),
-        xattrs: Vec::new(),
-        acl_access: None,
-        acl_default: None,
-        sparse: None,
+        ..Entry::new(path.to_vec(), kind)
     }
 }
 

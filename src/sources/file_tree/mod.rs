@@ -2,7 +2,6 @@
 
 mod attributes;
 mod read;
-pub(crate) use read::member_of;
 mod walk;
 
 use std::path::PathBuf;
