@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use reelward::catalog::{
-    Catalog, Checkpoint, FindQuery, IndexLocation, NewArchive, NewPart, NewSet, NewVolume, SetId, SetState,
-    VolumeId,
+    Archive, Catalog, Checkpoint, FindQuery, IndexLocation, NewPart, NewSet, NewVolume, PartEnd, SetId,
+    SetState, VolumeId,
 };
 use reelward::format::v1::index::{ArchiveDescription, PartState, SetDescription};
 use reelward::format::v1::{Kind, Member, Notes};
@@ -198,7 +198,7 @@ fn build(catalog: &Catalog, volume: VolumeId, members: u64, sets: u64, dictionar
             }
             if count >= 2_000_000 * u64::from(archive + 1) || left == 0 {
                 archive += 1;
-                let new = NewArchive {
+                let new = Archive {
                     number: archive,
                     part: 1,
                     file: archive.into(),
@@ -223,7 +223,16 @@ fn build(catalog: &Catalog, volume: VolumeId, members: u64, sets: u64, dictionar
             built.writing += begin.elapsed();
         }
         drop(writer);
-        catalog.finish_part(set, 1, 100, 1000).expect("finish part");
+        let end = PartEnd {
+            index_file: 100,
+            index_block: 1000,
+            index_bytes: 1,
+            end_block: 1001,
+            end_file: 101,
+            change_reference: None,
+            written: 2_000_000_000,
+        };
+        catalog.close_part(set, 1, &end).expect("close part");
         catalog.finish_set(set, SetState::Complete, 2_000_000_000).expect("finish set");
         built.members += count;
         built.sets.push(set);

@@ -1,14 +1,17 @@
 //! Archive files: where the members' bytes are.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row, params};
 
 use super::ids::{Int, uint};
 use super::{Catalog, CatalogError, Result, SetId};
-use crate::format::v1::index::FrameTable;
+use crate::format::v1::archive_layout::ArchiveLayout;
+use crate::format::v1::index::PackedFrames;
 
-/// An archive file to commit.
+/// An archive file of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NewArchive {
+pub struct Archive {
     /// Number in the set, from 1.
     pub number: u32,
     /// Number of its part.
@@ -26,57 +29,45 @@ pub struct NewArchive {
     /// Bytes of the age header; 0 when not encrypted.
     pub header_bytes: u64,
     /// The zstd frames; empty when not compressed.
-    pub frames: FrameTable,
+    pub frames: PackedFrames,
 }
 
-/// An archive file as the catalog knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Archive {
-    /// The set.
-    pub set: SetId,
-    /// Number in the set, from 1.
-    pub number: u32,
-    /// Number of its part.
-    pub part: u32,
-    /// Tape file number.
-    pub file: u64,
-    /// Logical block of its first record.
-    pub block: u64,
-    /// Records.
-    pub records: u64,
-    /// Bytes of the tar stream.
-    pub stream_bytes: u64,
-    /// Bytes on tape.
-    pub stored_bytes: u64,
-    /// Bytes of the age header; 0 when not encrypted.
-    pub header_bytes: u64,
-    /// The zstd frames; empty when not compressed.
-    pub frames: FrameTable,
+impl Archive {
+    /// How it is stored, on a volume with records of `record_size` bytes.
+    pub fn layout(&self, record_size: u32) -> ArchiveLayout {
+        ArchiveLayout {
+            start_block: self.block,
+            record_size,
+            header_bytes: u32::try_from(self.header_bytes).unwrap_or(u32::MAX),
+            stream_bytes: self.stream_bytes,
+            stored_bytes: self.stored_bytes,
+            frames: (!self.frames.is_empty()).then(|| Arc::new(self.frames.iter().collect())),
+        }
+    }
 }
 
 const SELECT: &str =
-    "SELECT set_id, number, part, file, block, records, stream_bytes, stored_bytes, header_bytes, frames
+    "SELECT number, part, file, block, records, stream_bytes, stored_bytes, header_bytes, frames
   FROM archive WHERE set_id = ?1";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Archive> {
-    let frames = FrameTable::from_bytes(row.get(9)?).map_err(|e| {
-        rusqlite::Error::FromSqlConversionFailure(9, rusqlite::types::Type::Blob, Box::new(e))
+    let frames = PackedFrames::from_bytes(row.get(8)?).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Blob, Box::new(e))
     })?;
     Ok(Archive {
-        set: row.get(0)?,
-        number: row.get(1)?,
-        part: row.get(2)?,
-        file: uint(row, 3)?,
-        block: uint(row, 4)?,
-        records: uint(row, 5)?,
-        stream_bytes: uint(row, 6)?,
-        stored_bytes: uint(row, 7)?,
-        header_bytes: uint(row, 8)?,
+        number: row.get(0)?,
+        part: row.get(1)?,
+        file: uint(row, 2)?,
+        block: uint(row, 3)?,
+        records: uint(row, 4)?,
+        stream_bytes: uint(row, 5)?,
+        stored_bytes: uint(row, 6)?,
+        header_bytes: uint(row, 7)?,
         frames,
     })
 }
 
-pub(super) fn insert(connection: &Connection, set: SetId, archive: &NewArchive) -> Result<()> {
+pub(super) fn insert(connection: &Connection, set: SetId, archive: &Archive) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO archive (set_id, number, part, file, block, records, stream_bytes, stored_bytes, header_bytes, frames)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",

@@ -10,11 +10,12 @@ use super::ids::{Int, MAX_ORDINAL, optional_uint, uint};
 use super::sets::{SetState, id_by_uuid};
 use super::writer::Batch;
 use super::{
-    Catalog, CatalogError, DirectoryId, Fragment, NewArchive, Result, SetId, VolumeId, archives, fragments,
+    Archive, Catalog, CatalogError, DirectoryId, Fragment, Result, SetId, VolumeId, archives, fragments,
+    parts,
 };
 use crate::format::v1::block::BlockReader;
 use crate::format::v1::index::{
-    FragmentRow, FrameTable, IndexReader, Information, PartState, Section, SetDescription, directory_rows,
+    FragmentRow, IndexReader, Information, PackedFrames, PartState, Section, SetDescription, directory_rows,
 };
 
 /// Where an index was found.
@@ -47,7 +48,7 @@ struct Gathered {
     directories: u64,
     blocks: u64,
     next: u64,
-    frames: HashMap<u32, FrameTable>,
+    frames: HashMap<u32, PackedFrames>,
     fragments: Vec<FragmentRow>,
 }
 
@@ -127,7 +128,10 @@ impl Catalog {
             }),
             Some((false, _, Some(_))) => Ok(Some(Loaded::Unchanged(set))),
             Some((false, _, None)) => {
-                self.finish_part(set, description.part, location.file, location.block)?;
+                // Where the volume ends is for the caller to say: more may stand behind this index.
+                self.durably(|c| {
+                    parts::locate_index(c, set, description.part, location.file, location.block)
+                })?;
                 Ok(Some(Loaded::Located(set)))
             }
         }
@@ -320,7 +324,7 @@ fn finish(
     mut gathered: Gathered,
 ) -> Result<()> {
     for a in &description.archives {
-        let archive = NewArchive {
+        let archive = Archive {
             number: a.archive,
             part: description.part,
             file: a.file,

@@ -27,7 +27,7 @@ mod volumes;
 mod write_index;
 mod writer;
 
-pub use archives::{Archive, NewArchive};
+pub use archives::Archive;
 pub use browse::{Listing, ListingEntry};
 pub use check::CheckReport;
 pub use error::CatalogError;

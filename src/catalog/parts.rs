@@ -93,6 +93,24 @@ pub(super) fn of_set(connection: &Connection, set: SetId) -> Result<Vec<Part>> {
     Ok(statement.query_map([set], read)?.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Says where the index of a part stands: the part is closed.
+pub(super) fn locate_index(
+    connection: &Connection,
+    set: SetId,
+    number: u32,
+    file: u64,
+    block: u64,
+) -> Result<()> {
+    let changed = connection.execute(
+        "UPDATE part SET index_file = ?3, index_block = ?4 WHERE set_id = ?1 AND number = ?2",
+        params![set, number, Int(file), Int(block)],
+    )?;
+    match changed {
+        0 => Err(CatalogError::NotFound { what: "part", name: format!("{number} of set {set}") }),
+        _ => Ok(()),
+    }
+}
+
 impl Catalog {
     /// Begins a part.
     pub fn begin_part(&self, new: &NewPart) -> Result<()> {
@@ -105,24 +123,10 @@ impl Catalog {
         })
     }
 
-    /// Says where the index of a part was written: the part is closed.
-    pub fn finish_part(&self, set: SetId, number: u32, index_file: u64, index_block: u64) -> Result<()> {
-        let changed = self.durably(|c| {
-            Ok(c.execute(
-                "UPDATE part SET index_file = ?3, index_block = ?4 WHERE set_id = ?1 AND number = ?2",
-                params![set, number, Int(index_file), Int(index_block)],
-            )?)
-        })?;
-        match changed {
-            0 => Err(CatalogError::NotFound { what: "part", name: format!("{number} of set {set}") }),
-            _ => Ok(()),
-        }
-    }
-
     /// Closes a part: its index stands on tape, and the volume ends behind it. One transaction, on the disk when this
     /// returns.
     pub fn close_part(&self, set: SetId, number: u32, end: &PartEnd) -> Result<()> {
-        let changed = self.durably(|c| {
+        self.durably(|c| {
             c.execute(
                 "UPDATE volume SET end_block = ?3, end_file = ?4, change_reference = ?5, used = used + ?6,
                    last_written = ?7, status = CASE status WHEN 0 THEN 1 ELSE status END
@@ -137,15 +141,8 @@ impl Catalog {
                     end.written
                 ],
             )?;
-            Ok(c.execute(
-                "UPDATE part SET index_file = ?3, index_block = ?4 WHERE set_id = ?1 AND number = ?2",
-                params![set, number, Int(end.index_file), Int(end.index_block)],
-            )?)
-        })?;
-        match changed {
-            0 => Err(CatalogError::NotFound { what: "part", name: format!("{number} of set {set}") }),
-            _ => Ok(()),
-        }
+            locate_index(c, set, number, end.index_file, end.index_block)
+        })
     }
 
     /// The parts of a set, in order.

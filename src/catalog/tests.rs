@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::format::v1::index::{ArchiveDescription, FrameTable, PartState, SetDescription};
+use crate::format::v1::index::{ArchiveDescription, PackedFrames, PartState, SetDescription};
 use crate::format::v1::{Kind, Member, Notes};
 
 pub(super) struct Rig {
@@ -53,14 +53,27 @@ impl Rig {
         set
     }
 
+    fn close(&self, set: SetId, number: u32, index_file: u64, index_block: u64) {
+        let end = PartEnd {
+            index_file,
+            index_block,
+            index_bytes: 1,
+            end_block: index_block + 1,
+            end_file: index_file + 1,
+            change_reference: Some(number),
+            written: 78,
+        };
+        self.catalog.close_part(set, number, &end).unwrap();
+    }
+
     fn part(&self, set: SetId, number: u32, first_ordinal: u64) {
         self.catalog.begin_part(&NewPart { set, number, volume: self.volume, first_ordinal }).unwrap();
     }
 }
 
-fn archive(number: u32, part: u32) -> NewArchive {
-    let frames: FrameTable = (0..number).map(|i| (1000 + i, 4 << 20)).collect();
-    NewArchive {
+fn archive(number: u32, part: u32) -> Archive {
+    let frames: PackedFrames = (0..number).map(|i| (1000 + i, 4 << 20)).collect();
+    Archive {
         number,
         part,
         file: u64::from(number),
@@ -181,7 +194,7 @@ fn fill(rig: &Rig, uuid: &str, paths: &BTreeSet<Vec<Vec<u8>>>, every: u64) -> (S
     builder.walk(b"", &tree(paths));
     let last = builder.archive + 1;
     commit(&mut writer, last, 1, &[]);
-    rig.catalog.finish_part(set, 1, 50, 500).unwrap();
+    rig.close(set, 1, 50, 500);
     rig.catalog.finish_set(set, SetState::Complete, 2_000_000_000).unwrap();
     (set, model)
 }
@@ -471,7 +484,7 @@ fn parts_come_back_in_any_order_with_their_split_member() {
     let piece =
         Fragment { set, ordinal: 4, archive: 1, stream_offset: 1024, data_offset: 0, data_length: 512 };
     commit(&mut writer, 1, 1, &[piece]);
-    rig.catalog.finish_part(set, 1, 2, 20).unwrap();
+    rig.close(set, 1, 2, 20);
     rig.part(set, 2, 4);
     let mut split = member(b"c", Kind::Regular, 4);
     (split.archive, split.notes) = (2, Notes::SPLIT);
@@ -480,7 +493,7 @@ fn parts_come_back_in_any_order_with_their_split_member() {
     writer.enter(b"t").unwrap();
     writer.push(&member(b"t", Kind::Directory, 5)).unwrap();
     commit(&mut writer, 2, 2, &[]);
-    rig.catalog.finish_part(set, 2, 3, 30).unwrap();
+    rig.close(set, 2, 3, 30);
     rig.catalog.finish_set(set, SetState::Complete, 2_000_000_000).unwrap();
     assert_eq!(rig.catalog.fragments_of(set, 4).unwrap(), vec![piece]);
     for reverse in [false, true] {

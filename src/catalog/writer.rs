@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::directories::{Span, check_name, put_span};
 use super::ids::{Int, MAX_ORDINAL, key};
 use super::segment::SegmentBuilder;
-use super::{Catalog, CatalogError, DirectoryId, Fragment, NewArchive, Result, SetId, archives, fragments};
+use super::{Archive, Catalog, CatalogError, DirectoryId, Fragment, Result, SetId, archives, fragments};
 use crate::format::v1::block::{Block, BlockBuilder};
 use crate::format::v1::{Kind, Member};
 
@@ -20,7 +20,7 @@ const BATCH_SPANS: usize = 8192;
 #[derive(Debug, Clone, Copy)]
 pub struct Checkpoint<'a> {
     /// The archive file that the filemark ended.
-    pub archive: &'a NewArchive,
+    pub archive: &'a Archive,
     /// Pieces in this archive of members that end on a later volume.
     pub fragments: &'a [Fragment],
     /// Logical block behind the filemark.

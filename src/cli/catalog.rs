@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, command: CatalogCommand) -> Result<Outcome,
 }
 
 fn check(context: &Context) -> Result<Outcome, CliError> {
-    let report = context.open()?.check_catalog()?;
+    let report = context.open_existing()?.check_catalog()?;
     let output = context.output;
     let answer = json!({
         "sound": report.is_sound(),

@@ -44,9 +44,14 @@ impl Context {
             .unwrap_or_else(|| PathBuf::from(if is_root() { SYSTEM_STATE } else { USER_STATE }))
     }
 
-    /// Opens the state directory.
+    /// Opens the state directory, made when it is missing.
     pub(super) fn open(&self) -> Result<Appliance, CliError> {
         Ok(Appliance::open(self.settings())?)
+    }
+
+    /// Opens a state directory that has a catalog; nothing is made.
+    pub(super) fn open_existing(&self) -> Result<Appliance, CliError> {
+        Ok(Appliance::open_existing(self.settings())?)
     }
 
     /// The state directory and the devices.

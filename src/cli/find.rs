@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::error::CliError;
-use super::ls::{kind, member_json, set_id};
+use super::ls::{kind, member_json};
 use super::output::{Output, Tone};
 use super::table::{Align, Table};
 use super::{Outcome, text};
@@ -40,12 +40,12 @@ pub(super) struct FindArgs {
 }
 
 pub(super) fn run(context: &Context, args: &FindArgs) -> Result<Outcome, CliError> {
-    let appliance = context.open()?;
+    let appliance = context.open_existing()?;
     let mut query = FindQuery::new(args.pattern.as_bytes());
     query.ignore_case = args.ignore_case;
     query.limit = if args.count { 0 } else { args.limit };
     if let Some(name) = &args.set {
-        query.sets.push(set_id(&appliance, name)?);
+        query.sets.push(appliance.set_named(name)?.id);
     }
     let found = appliance.catalog().find(&query)?;
     if args.count {

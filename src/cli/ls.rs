@@ -13,7 +13,7 @@ use super::output::{Output, Tone};
 use super::table::{Align, Table};
 use super::{Outcome, text};
 use crate::catalog::{BackupSet, Listing, ListingEntry, SetId, SetState};
-use crate::engine::{Appliance, EngineError, RestoreRequest};
+use crate::engine::{Appliance, EngineError};
 use crate::format::v1::{Kind, Member};
 
 /// Arguments of `reelward ls`.
@@ -31,19 +31,13 @@ pub(super) struct LsArgs {
 }
 
 pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome, CliError> {
-    let appliance = context.open()?;
-    let set = args.set.as_deref().map(|name| set_id(&appliance, name)).transpose()?;
+    let appliance = context.open_existing()?;
+    let set = args.set.as_deref().map(|name| appliance.set_named(name)).transpose()?.map(|set| set.id);
     match &args.path {
         None => list_sets(context.output, &appliance, set)?,
         Some(path) => list_path(context.output, &appliance, set, Path::new(path), args.limit)?,
     }
     Ok(Outcome::Done)
-}
-
-/// The set that `name` means, as the engine understands it.
-pub(super) fn set_id(appliance: &Appliance, name: &str) -> Result<SetId, CliError> {
-    let request = RestoreRequest { set: Some(name.to_owned()), ..RestoreRequest::default() };
-    Ok(SetId(appliance.plan_restore(&request)?.set_id))
 }
 
 fn list_sets(output: Output, appliance: &Appliance, only: Option<SetId>) -> Result<(), CliError> {

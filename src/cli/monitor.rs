@@ -166,7 +166,7 @@ mod tests {
         let line = plain("backup", &progress.snapshot(), Duration::from_secs(2));
         assert_eq!(
             line,
-            "backup: 1.0 MB of 4.0 MB, 500.0 kB/s, 6.00 s left, 3 of 10 objects, transferring, volume REEL01L9, etc/hosts"
+            "backup: 1.0 MB of 4.0 MB, 500.0 kB/s, 6.00 s left, 3 of 10 objects, transferring, volume REEL01L9, /etc/hosts"
         );
         assert_eq!(shortened(&"x".repeat(100)).chars().count(), PATH_SHOWN + 3);
     }

@@ -107,7 +107,7 @@ pub(super) fn run(context: &Context, args: RestoreArgs) -> Result<Outcome, CliEr
     let output = context.output;
     let cancel = interrupt::watch()?;
     let request = args.into_request()?;
-    let mut appliance = context.open()?;
+    let mut appliance = context.open_existing()?;
     if request.dry_run {
         let plan = appliance.plan_restore(&request)?;
         output.answer(&plan, || describe_plan(output, &plan));

@@ -113,7 +113,7 @@ fn first_unlabelled(appliance: &mut Appliance) -> Result<Option<String>, CliErro
 }
 
 fn list(context: &Context) -> Result<Outcome, CliError> {
-    let tapes = context.open()?.tapes()?;
+    let tapes = context.open_existing()?.tapes()?;
     context.output.answer(&json!({ "volumes": tapes }), || {
         if tapes.is_empty() {
             return "no volumes yet; `reelward tape label BARCODE` makes one\n".to_owned();
@@ -158,7 +158,7 @@ fn capacity(bytes: u64) -> String {
 }
 
 fn info(context: &Context, name: &str) -> Result<Outcome, CliError> {
-    let info = context.open()?.tape_info(name)?;
+    let info = context.open_existing()?.tape_info(name)?;
     context.output.answer(&info, || describe(context.output, &info));
     Ok(Outcome::Done)
 }

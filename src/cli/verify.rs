@@ -14,7 +14,7 @@ use crate::engine::{VerifyReport, VerifyRequest};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Reads everything from tape, checks every file against the SHA-256 taken when it was backed up, and writes \
-    nothing. The exit code is 1 when anything is not as it was stored."
+    nothing. The exit code is 1 when anything is not as it was stored, or could not be looked at."
 )]
 pub(super) struct VerifyArgs {
     /// Only this set: number, identity, or `latest`
@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, args: VerifyArgs) -> Result<Outcome, CliErr
         monitor::watched(output, "verify", |progress| appliance.verify(&request, progress, &cancel))?;
     warn(output, &report);
     output.answer(&report, || describe(output, &report));
-    Ok(Outcome::from_fault(!report.is_clean() || report.cancelled))
+    Ok(Outcome::from_fault(!report.is_clean() || !report.is_complete()))
 }
 
 /// What is wrong, or was not looked at, on standard error.
@@ -60,10 +60,10 @@ pub(super) fn warn(output: Output, report: &VerifyReport) {
 }
 
 fn describe(output: Output, report: &VerifyReport) -> String {
-    let clean = report.is_clean() && !report.cancelled;
+    let clean = report.is_clean() && report.is_complete();
     let verdict = match (clean, report.faults) {
         (true, _) => "verified".to_owned(),
-        (false, 0) => "not to the end:".to_owned(),
+        (false, 0) => "not all:".to_owned(),
         (false, faults) => format!("{};", text::plural(faults, "FAULT")),
     };
     let mut lines = format!(

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::context::Context;
 use super::error::CliError;
 use super::{Outcome, numbers, text};
-use crate::virtual_library::{Layout, VirtualLibrary};
+use crate::virtual_library::{Generation, Layout, VirtualLibrary};
 
 /// Where the embedded library lies in a state directory.
 pub(super) const EMBEDDED: &str = "library";
@@ -108,8 +108,10 @@ fn create(context: &Context, args: &CreateArgs) -> Result<Outcome, CliError> {
 
 /// A library of the generation with this name; a cleaning cartridge where a slot is left for it.
 pub(super) fn layout(drives: u16, slots: u16, cartridges: u16, generation: &str) -> Result<Layout, CliError> {
-    let generation = serde_json::from_value(Value::String(generation.to_ascii_uppercase()))
-        .map_err(|error| CliError::Usage(format!("--generation {generation}: {error}")))?;
+    let generation = Generation::by_name(generation).ok_or_else(|| {
+        let known: Vec<&str> = Generation::ALL.iter().map(|generation| generation.name()).collect();
+        CliError::Usage(format!("--generation {generation}: give one of {}", known.join(", ")))
+    })?;
     Ok(Layout {
         drives,
         slots,

@@ -44,6 +44,20 @@ impl Appliance {
         Ok(Appliance { settings, catalog, devices: Devices::default(), lock: None })
     }
 
+    /// Opens a state directory for looking only: nothing is made.
+    ///
+    /// # Errors
+    /// [`EngineError::NoState`] where no catalog lies there; as [`Appliance::open`].
+    pub fn open_existing(settings: Settings) -> Result<Appliance, EngineError> {
+        match std::fs::metadata(settings.state.join(CATALOG)) {
+            Ok(_) => Appliance::open(settings),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(EngineError::NoState { path: settings.state })
+            }
+            Err(source) => Err(EngineError::State { path: settings.state, source }),
+        }
+    }
+
     /// The catalog.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::allocate::Allocator;
 use super::{Appliance, EngineError, index_file};
 use crate::catalog::{
-    Checkpoint, Fragment, MemberWriter, NewArchive, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
+    Archive, Checkpoint, Fragment, MemberWriter, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
 };
 use crate::drive::Drive;
 use crate::format::age::Recipient;
@@ -284,7 +284,7 @@ impl Index<EngineError> for CatalogIndex<'_> {
     }
 
     fn commit(&mut self, written: ArchiveWritten) -> Result<(), EngineError> {
-        let archive = NewArchive {
+        let archive = Archive {
             number: written.archive,
             part: written.part,
             file: written.file.0,

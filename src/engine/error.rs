@@ -23,6 +23,14 @@ pub enum EngineError {
         /// The cause.
         source: std::io::Error,
     },
+    /// There is nothing to look at.
+    #[error(
+        "{}: no catalog here, so no volume and no backup yet; name the state directory with --state-dir, or make a backup", path.display()
+    )]
+    NoState {
+        /// The state directory.
+        path: PathBuf,
+    },
     /// Another task holds the state directory.
     #[error("{}: another task is running on this state directory; wait for it or name another with --state-dir", path.display())]
     Busy {
@@ -187,7 +195,7 @@ pub enum EngineError {
     Thread(#[source] std::io::Error),
     /// The data is encrypted and no identity was given.
     #[error(
-        "set {set} is encrypted for {recipients}; give the matching key with --identity FILE. Nothing was read"
+        "set {set} is encrypted for {recipients}: give the matching key with --identity FILE; nothing was read"
     )]
     KeyMissing {
         /// The set.
@@ -196,7 +204,7 @@ pub enum EngineError {
         recipients: String,
     },
     /// The data is encrypted and the identity given is another one.
-    #[error("set {set} is encrypted for {recipients}; none of the given identities fits. Nothing was read")]
+    #[error("set {set} is encrypted for {recipients}: none of the given identities fits; nothing was read")]
     KeyWrong {
         /// The set.
         set: String,
@@ -228,6 +236,11 @@ pub enum OperatorRequest {
         /// The drive.
         drive: String,
     },
+    /// The cartridge to label.
+    InsertToLabel {
+        /// The drive.
+        drive: String,
+    },
     /// Any volume with room.
     NeedVolume {
         /// Why none of those present will do.
@@ -244,6 +257,10 @@ impl std::fmt::Display for OperatorRequest {
                     "waiting for an operator: put volume {volume} into {drive} and run the command again"
                 )
             }
+            OperatorRequest::InsertToLabel { drive } => write!(
+                f,
+                "waiting for an operator: put the cartridge to be labelled into {drive} and run the command again"
+            ),
             OperatorRequest::NeedVolume { why } => write!(
                 f,
                 "waiting for an operator: no volume can take more ({why}). Label one with `reelward tape label` and run the command again"

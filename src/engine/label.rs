@@ -1,5 +1,6 @@
 //! Making a cartridge a volume.
 
+use super::error::OperatorRequest;
 use super::fence::{self, Identity};
 use super::station::Loader;
 use super::{Appliance, EngineError};
@@ -72,8 +73,13 @@ pub(super) fn label(
             RECORD_SIZES.end()
         )));
     }
-    let name = request.barcode.clone().or_else(|| request.label.clone()).unwrap_or_else(|| "to label".into());
-    loader.mount(drive, request.barcode.as_deref(), &name)?;
+    let barcode = request.barcode.as_deref();
+    loader.mount(drive, barcode, barcode.unwrap_or_default()).map_err(|error| match error {
+        EngineError::Operator(OperatorRequest::Insert { drive, .. }) if barcode.is_none() => {
+            EngineError::Operator(OperatorRequest::InsertToLabel { drive })
+        }
+        error => error,
+    })?;
     let medium = fence::prepare(drive)?;
     let barcode = request.barcode.clone().or_else(|| medium.barcode.clone());
     let label = request.label.clone().or_else(|| barcode.clone()).ok_or_else(|| {

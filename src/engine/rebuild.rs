@@ -5,7 +5,6 @@ mod members;
 mod salvage;
 mod scan;
 mod split;
-mod stream;
 mod volume_row;
 
 use std::path::PathBuf;

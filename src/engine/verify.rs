@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::error::OperatorRequest;
-use super::restore::{Fault, ReadBack, RestoreReport, SharedReport, Sink, chain, set_named};
+use super::restore::{Fault, ReadBack, RestoreReport, SharedReport, Sink, chain};
 use super::station::Station;
 use super::{Appliance, EngineError};
 use crate::catalog::{SetId, Volume, VolumeId};
@@ -43,7 +43,7 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Objects and structures that are not as they should be.
     pub faults: u64,
-    /// What was left out because it needs a volume out of reach.
+    /// What was left out because it needs a volume out of reach, or a key that was not given.
     pub unchecked: Vec<String>,
     /// Seconds.
     pub seconds: f64,
@@ -55,6 +55,11 @@ impl VerifyReport {
     /// Whether everything that was read is as it should be.
     pub fn is_clean(&self) -> bool {
         self.faults == 0
+    }
+
+    /// Whether everything asked for was read.
+    pub fn is_complete(&self) -> bool {
+        self.unchecked.is_empty() && !self.cancelled
     }
 }
 
@@ -87,7 +92,7 @@ impl Appliance {
                 return Err(EngineError::Request("name a set or a volume to verify, not both".into()));
             }
             (Some(set), None) => {
-                let set = set_named(self.catalog(), set)?.id;
+                let set = self.set_named(set)?.id;
                 self.check_keys(set, &request.identities)?;
                 self.claim()?;
                 self.steps_of_set(set, &mut report)?
@@ -297,6 +302,14 @@ impl Run<'_> {
 
     fn members(&mut self, set: SetId, range: Range<u64>, station: &mut Station) -> Result<(), EngineError> {
         let catalog = self.appliance.catalog();
+        if let Err(error) = self.appliance.check_keys(set, &self.request.identities) {
+            // Told once for each set, whatever number of volumes it lies on.
+            let told = error.to_string();
+            if !self.report.unchecked.contains(&told) {
+                self.report.unchecked.push(told);
+            }
+            return Ok(());
+        }
         let name = catalog.set(set)?.uuid;
         let total = self.sets.entry(set.0).or_insert_with(|| RestoreReport {
             set_id: set.0,
@@ -304,13 +317,6 @@ impl Run<'_> {
             ..RestoreReport::default()
         });
         let fault = |error: &EngineError| Fault { path: format!("set {name}"), reason: chain(error) };
-        if let Err(error) = self.appliance.check_keys(set, &self.request.identities) {
-            // Told once for each set, whatever number of volumes it lies on.
-            if total.faults.is_empty() {
-                total.faults.push(fault(&error));
-            }
-            return Ok(());
-        }
         let started = Instant::now();
         let shared = SharedReport::default();
         let mut read_back =

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use crate::format::v1::shown;
+
 /// What a task is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,7 +56,7 @@ pub struct Snapshot {
     pub total_bytes: u64,
     /// How full the buffer before the drive is, in percent.
     pub buffer_percent: u8,
-    /// Path in work.
+    /// Path in work, for people; empty when there is none.
     pub current: String,
     /// Volume in work.
     pub volume: String,
@@ -88,7 +90,7 @@ impl Progress {
         self.buffer_percent.store((waiting * 100 / capacity.max(1)).min(100) as u8, Relaxed);
     }
 
-    /// Names the path in work; skipped when somebody is looking just now.
+    /// Names the stored path in work; skipped when somebody is looking just now.
     pub fn current(&self, path: &[u8]) {
         if let Ok(mut current) = self.current.try_lock() {
             current.0.clear();
@@ -120,7 +122,7 @@ impl Progress {
             total_files: self.total_files.load(Relaxed),
             total_bytes: self.total_bytes.load(Relaxed),
             buffer_percent: self.buffer_percent.load(Relaxed),
-            current: String::from_utf8_lossy(&current.0).escape_debug().to_string(),
+            current: if current.0.is_empty() { String::new() } else { shown(&current.0) },
             volume: current.1.clone(),
         }
     }

@@ -58,6 +58,8 @@ pub(super) struct Sequencer<'a> {
     rows: Vec<IndexRow>,
     /// Headers of the directories that are open, outermost first; `None` for those that are no members.
     open: Vec<Option<Vec<u8>>>,
+    /// Stored path of the innermost open directory.
+    path: Vec<u8>,
     links: HashMap<(u64, u64), (Vec<u8>, u64)>,
     totals: Stored,
     frame_bytes: u64,
@@ -89,6 +91,7 @@ impl<'a> Sequencer<'a> {
             index_bytes: 0,
             rows: Vec::new(),
             open: Vec::new(),
+            path: Vec::new(),
             links: HashMap::new(),
             totals: Stored::default(),
             frame_bytes,
@@ -147,11 +150,14 @@ impl<'a> Sequencer<'a> {
                 Row::Enter(name) => {
                     self.index_bytes += name.len() as u64 + 24;
                     self.open.push(None);
+                    push_component(&mut self.path, name);
                     rows.push(IndexRow::Enter(name.clone()));
                     continue;
                 }
                 Row::Leave => {
                     self.open.pop();
+                    let parent = self.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                    self.path.truncate(parent);
                     rows.push(IndexRow::Leave);
                     continue;
                 }
@@ -185,7 +191,12 @@ impl<'a> Sequencer<'a> {
         }
         self.write(&segment.bytes[written..])?;
         if let Some(IndexRow::Member(last)) = rows.last() {
-            self.shared.progress.current(&last.name);
+            let directory = self.path.len();
+            if last.kind != Kind::Directory {
+                push_component(&mut self.path, &last.name);
+            }
+            self.shared.progress.current(&self.path);
+            self.path.truncate(directory);
         }
         self.rows.append(&mut rows);
         self.count(members, bytes);
@@ -240,7 +251,7 @@ impl<'a> Sequencer<'a> {
         let mut bytes = Vec::new();
         encode_entry(entry, &mut bytes);
         let name = last_component(&entry.path).to_vec();
-        let member = crate::sources::member_of(entry, name, [0; 32], Notes::default());
+        let member = Member::of(entry, name, [0; 32], Notes::default());
         let end = bytes.len();
         self.segment(&Segment { bytes, rows: vec![Row::Member { member, start: 0, end }] })
     }
@@ -300,7 +311,7 @@ impl<'a> Sequencer<'a> {
         let member = Member {
             archive: self.archive,
             offset: file.header,
-            ..crate::sources::member_of(&file.entry, file.name, [0; 32], notes)
+            ..Member::of(&file.entry, file.name, [0; 32], notes)
         };
         self.totals.members += 1;
         self.totals.bytes += member.size;
@@ -501,6 +512,13 @@ fn segment_index_bytes(rows: &[Row]) -> u64 {
             Row::Leave => 0,
         })
         .sum()
+}
+
+fn push_component(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
 }
 
 fn last_component(path: &[u8]) -> &[u8] {

@@ -8,6 +8,5 @@ pub mod file_tree;
 mod part;
 
 pub use file_tree::SelectionError;
-pub(crate) use file_tree::member_of;
 pub use file_tree::{FileTree, Selection};
 pub use part::{Batch, Chunk, Part, Problem, ProblemKind, Row, Segment};

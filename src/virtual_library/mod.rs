@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
+pub use crate::scsi::generation::Generation;
 pub use error::VirtualError;
 pub use faults::{ChangerFaults, DriveFaults, Faults};
 pub use layout::Layout;

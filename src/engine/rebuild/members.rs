@@ -1,15 +1,14 @@
 //! Members of an archive without an index, from their own headers into the catalog.
 
-use sha2::{Digest, Sha256};
-
 use super::scan::Label;
 use super::split::Beginning;
 use crate::catalog::{CatalogError, Fragment, MemberWriter};
 use crate::engine::EngineError;
-use crate::engine::restore::{chain, show};
+use crate::engine::restore::chain;
+use crate::format::v1::content_hash::StoredHash;
 use crate::format::v1::tar_header::data_length;
 use crate::format::v1::tar_reader::{Item, Skip, TarReader};
-use crate::format::v1::{Entry, Extent, FormatError, Kind, Member, Notes};
+use crate::format::v1::{Entry, FormatError, Kind, Member, Notes, shown};
 
 /// Bytes hashed at once.
 const CHUNK: usize = 1 << 20;
@@ -59,20 +58,8 @@ impl Entering {
             None => (&b""[..], &[][..]),
         };
         self.go_to(if entry.kind == Kind::Directory { &components } else { above })?;
-        self.writer.push(&Member {
-            name: name.to_vec(),
-            kind: entry.kind,
-            mode: entry.mode,
-            uid: entry.uid,
-            gid: entry.gid,
-            size: entry.size,
-            mtime: entry.mtime.as_nanos(),
-            sha256,
-            archive,
-            offset,
-            link: entry.link.clone(),
-            notes,
-        })?;
+        let member = Member::of(entry, name.to_vec(), sha256, notes);
+        self.writer.push(&Member { archive, offset, ..member })?;
         self.members += 1;
         Ok(())
     }
@@ -111,14 +98,14 @@ impl Entering {
             } else if repeated > 0 && item.entry.kind == Kind::Directory {
                 repeated -= 1; // it is a member of an earlier archive
             } else if !is_safe(&item.entry.path) {
-                problems.push(format!("{}: no path that the catalog can hold", show(&item.entry.path)));
+                problems.push(format!("{}: no path that the catalog can hold", shown(&item.entry.path)));
             } else {
                 match hash(tar, &item) {
                     Ok(sha256) => {
                         self.push(&item.entry, sha256, label.archive, item.offset, Notes::default())?
                     }
                     Err(error) => {
-                        problems.push(format!("{}: cut off: {}", show(&item.entry.path), chain(&error)));
+                        problems.push(format!("{}: cut off: {}", shown(&item.entry.path), chain(&error)));
                         return Ok(());
                     }
                 }
@@ -136,7 +123,7 @@ impl Entering {
         problems: &mut Vec<String>,
     ) -> Result<Result<(), String>, EngineError> {
         let Some(whole) = &item.continues else { return Ok(Ok(())) };
-        let name = show(&whole.filename);
+        let name = shown(&whole.filename);
         let begun = self.beginning.take().filter(|begun| {
             let stored: u64 = begun.pieces.iter().map(|piece| piece.data_length).sum();
             begun.entry.path == whole.filename
@@ -163,52 +150,11 @@ fn is_safe(path: &[u8]) -> bool {
     !path.contains(&0) && !path.split(|byte| *byte == b'/').any(|name| name == b"." || name == b"..")
 }
 
-/// SHA-256 of a regular file's content as its stored data comes, holes read as zeros.
-pub(super) struct ContentHash {
-    hash: Sha256,
-    extents: std::vec::IntoIter<Extent>,
-    extent_left: u64,
-    /// Bytes of the content hashed.
-    position: u64,
-    size: u64,
-}
-
-impl ContentHash {
-    pub(super) fn new(entry: &Entry) -> ContentHash {
-        let whole = || vec![Extent { offset: 0, length: entry.size }];
-        let extents = entry.sparse.clone().unwrap_or_else(whole).into_iter();
-        ContentHash { hash: Sha256::new(), extents, extent_left: 0, position: 0, size: entry.size }
-    }
-
-    fn update(&mut self, mut data: &[u8]) {
-        while !data.is_empty() {
-            if self.extent_left == 0 {
-                let Some(extent) = self.extents.next() else { return };
-                zeros(&mut self.hash, extent.offset.saturating_sub(self.position));
-                self.position = extent.offset;
-                self.extent_left = extent.length;
-                continue;
-            }
-            let now = data.len().min(usize::try_from(self.extent_left).unwrap_or(usize::MAX));
-            let (taken, rest) = data.split_at(now);
-            self.hash.update(taken);
-            self.position += now as u64;
-            self.extent_left -= now as u64;
-            data = rest;
-        }
-    }
-
-    fn finish(mut self) -> [u8; 32] {
-        zeros(&mut self.hash, self.size.saturating_sub(self.position));
-        self.hash.finalize().into()
-    }
-}
-
 /// Hashes the next `left` bytes of the current member's data.
 pub(super) fn take<R: Skip>(
     tar: &mut TarReader<R>,
     mut left: u64,
-    hash: &mut ContentHash,
+    hash: &mut StoredHash,
 ) -> Result<(), FormatError> {
     let mut buffer = vec![0; left.min(CHUNK as u64) as usize];
     while left > 0 {
@@ -217,7 +163,7 @@ pub(super) fn take<R: Skip>(
         if count == 0 {
             return Err(FormatError::Truncated { offset: tar.offset(), inside: "the data of a member" });
         }
-        hash.update(buffer.get(..count).unwrap_or_default());
+        hash.stored(buffer.get(..count).unwrap_or_default());
         left -= count as u64;
     }
     Ok(())
@@ -228,16 +174,7 @@ fn hash<R: Skip>(tar: &mut TarReader<R>, item: &Item) -> Result<[u8; 32], Format
     if item.entry.kind != Kind::Regular {
         return Ok([0; 32]);
     }
-    let mut hash = ContentHash::new(&item.entry);
+    let mut hash = StoredHash::of(&item.entry);
     take(tar, item.data_length, &mut hash)?;
     Ok(hash.finish())
-}
-
-fn zeros(hash: &mut Sha256, mut count: u64) {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    while count > 0 {
-        let now = count.min(ZEROS.len() as u64);
-        hash.update(&ZEROS[..now as usize]);
-        count -= now;
-    }
 }

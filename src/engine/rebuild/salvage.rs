@@ -6,15 +6,15 @@ use super::RebuiltVolume;
 use super::members::Entering;
 use super::scan::{Label, Orphan, Orphans, Task};
 use super::split::Beginning;
-use super::stream::Stream;
 use crate::catalog::{
-    BackupSet, Checkpoint, NewArchive, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
+    Archive, BackupSet, Checkpoint, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
 };
 use crate::drive::{BlockAddress, Drive};
 use crate::engine::EngineError;
 use crate::engine::restore::chain;
 use crate::engine::tape_file::TapeFile;
 use crate::engine::verify::is_missing_key;
+use crate::format::v1::archive_stream::ArchiveStream;
 use crate::format::v1::tar_reader::{Sequential, TarReader};
 
 /// A part that is being entered.
@@ -94,7 +94,7 @@ impl Task<'_> {
     fn open_tail(&mut self, drive: &mut Drive, tail: &Orphan, left: &Orphans) -> Read<()> {
         drive.locate(BlockAddress(tail.block))?;
         let tape = TapeFile::open(drive, left.volume.record_size as usize);
-        let stream = match Stream::open(tape, self.identities) {
+        let stream = match ArchiveStream::open(tape, self.identities) {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(chain(&error))),
         };
@@ -128,7 +128,7 @@ impl Task<'_> {
         drive.locate(BlockAddress(orphan.block))?;
         let record_size = place.volume.record_size;
         let mut tape = TapeFile::open(drive, record_size as usize);
-        let mut stream = match Stream::open(&mut tape, self.identities) {
+        let mut stream = match ArchiveStream::open(&mut tape, self.identities) {
             Ok(stream) => stream,
             Err(error) if is_missing_key(&error) => {
                 return Ok(Err("encrypted and without an index; give its key with --identity".into()));
@@ -184,7 +184,7 @@ impl Task<'_> {
         let whole = tape.records() == records;
         let stored_bytes = if whole { tape.bytes() } else { records.saturating_mul(u64::from(record_size)) };
         *used = used.saturating_add(stored_bytes);
-        let archive = NewArchive {
+        let archive = Archive {
             number: label.archive,
             part: label.part,
             file: orphan.file,

@@ -409,3 +409,54 @@ fn pass_over(drive: &mut Drive, block: u64) -> Result<FileEnd, DriveError> {
     drive.locate(BlockAddress(block))?;
     TapeFile::open(drive, 0).leave()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Label, Sort, sort_of};
+    use crate::format::v1::tar_header::encode_global;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn labels_survive(set in "[0-9a-f-]{1,40}", part in 1u32.., archive in 1u32.., open: u32) {
+            let repeated = if open > 0 { format!(" open={open}") } else { String::new() };
+            let comment = format!("reelward v1 set={set} part={part} archive={archive}{repeated}");
+            let label = Label { set, part, archive, open };
+            prop_assert_eq!(Label::parse(comment.as_bytes()), Some(label.clone()));
+            prop_assert_eq!(Label::parse(format!("{comment} more=1").as_bytes()).filter(|_| open > 0), None);
+            for cut in 0..comment.len() {
+                prop_assert_ne!(Label::parse(&comment.as_bytes()[..cut]), Some(label.clone()));
+            }
+            let mut record = Vec::new();
+            encode_global(&comment, None, &mut record);
+            prop_assert!(matches!(sort_of(&record), Sort::Archive(Some(found)) if found == part));
+        }
+
+        #[test]
+        fn any_comment(bytes in proptest::collection::vec(any::<u8>(), 0..120), ours: bool) {
+            let comment = if ours { [&b"reelward v1 set=s part="[..], &bytes].concat() } else { bytes };
+            if let Some(label) = Label::parse(&comment) {
+                prop_assert!(!label.set.is_empty() && label.part > 0 && label.archive > 0);
+            }
+            let _ = sort_of(&comment);
+        }
+    }
+
+    #[test]
+    fn numbers_begin_at_one_and_words_stand_in_order() {
+        for comment in [
+            "reelward v1 set=s part=0 archive=1",
+            "reelward v1 set=s part=1 archive=0",
+            "reelward v1 set= part=1 archive=1",
+            "reelward v1 part=1 set=s archive=1",
+            "reelward v1 set=s part=1",
+            "reelward v1 set=s part=1 archive=1 open=",
+            "reelward v2 set=s part=1 archive=1",
+        ] {
+            assert_eq!(Label::parse(comment.as_bytes()), None, "{comment}");
+        }
+    }
+}

@@ -1,16 +1,15 @@
 //! The beginning of a member whose end lies in an archive without an index, on a later volume.
 
-use std::sync::Arc;
-
-use super::members::{ContentHash, take};
+use super::members::take;
 use super::scan::{Label, Orphans, Task};
-use super::stream::Stream;
 use crate::catalog::{Archive, Fragment, Part, SetId};
 use crate::drive::BlockAddress;
 use crate::engine::station::Station;
 use crate::engine::tape_file::TapeFile;
 use crate::engine::{EngineError, fence};
-use crate::format::v1::archive_layout::{ArchiveLayout, ArchiveReader};
+use crate::format::v1::archive_layout::ArchiveReader;
+use crate::format::v1::archive_stream::ArchiveStream;
+use crate::format::v1::content_hash::StoredHash;
 use crate::format::v1::tar_reader::{Item, Sequential, TarReader};
 use crate::format::v1::{Entry, FormatError, Kind};
 use crate::pipeline::Prefetch;
@@ -22,7 +21,7 @@ pub(super) struct Beginning {
     /// The pieces; the member's ordinal is still to be filled in.
     pub(super) pieces: Vec<Fragment>,
     /// Of the content so far.
-    pub(super) hash: ContentHash,
+    pub(super) hash: StoredHash,
 }
 
 /// Records that may be read ahead.
@@ -65,7 +64,7 @@ impl Task<'_> {
         drive.locate(BlockAddress(first.block))?;
         let tape = TapeFile::open(drive, left.volume.record_size as usize);
         // What cannot be read is told when it is entered.
-        let Ok(stream) = Stream::open(tape, self.identities) else { return Ok(None) };
+        let Ok(stream) = ArchiveStream::open(tape, self.identities) else { return Ok(None) };
         let mut tar = TarReader::new(Sequential(stream));
         let goes_on = matches!(tar.next(), Ok(Some(item)) if item.continues.is_some());
         Ok(tar.comment().and_then(Label::parse).filter(|_| goes_on))
@@ -104,7 +103,7 @@ impl Task<'_> {
         pieces: &[(Part, Archive, Item)],
     ) -> Result<Option<Beginning>, EngineError> {
         let Some((_, _, first)) = pieces.first() else { return Ok(None) };
-        let mut hash = ContentHash::new(&first.entry);
+        let mut hash = StoredHash::of(&first.entry);
         let mut data_offset = 0;
         let mut found = Vec::new();
         for (part, archive, item) in pieces {
@@ -147,14 +146,7 @@ impl Task<'_> {
             Err(EngineError::Operator(_) | EngineError::WrongVolume { .. }) => return Ok(None),
             other => other?,
         }
-        let layout = ArchiveLayout {
-            start_block: archive.block,
-            record_size: volume.record_size,
-            header_bytes: u32::try_from(archive.header_bytes).unwrap_or(u32::MAX),
-            stream_bytes: archive.stream_bytes,
-            stored_bytes: archive.stored_bytes,
-            frames: (!archive.frames.is_empty()).then(|| Arc::new(archive.frames.iter().collect())),
-        };
+        let layout = archive.layout(volume.record_size);
         let drive = station.take_drive()?;
         let mut tape =
             Prefetch::start(drive, volume.record_size as usize, AHEAD).map_err(EngineError::Thread)?;

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::{Appliance, EngineError};
-use crate::catalog::SetId;
+use crate::catalog::{BackupSet, SetId};
 use crate::format::age::Identity;
+use crate::format::v1::shown;
 use crate::pipeline::{Phase, Progress, Unpacked};
 use crate::sources::extract::{ExtractOptions, Extractor, Outcome};
 
 pub(super) use read_back::{ReadBack, Sink};
-pub(super) use select::set_named;
 pub use select::{PlannedVolume, RestorePlan};
 
 /// What to restore, and where to.
@@ -87,7 +87,7 @@ impl SharedReport {
     }
 
     pub(super) fn fault(&self, path: &[u8], reason: impl std::fmt::Display) {
-        let fault = Fault { path: show(path), reason: reason.to_string() };
+        let fault = Fault { path: shown(path), reason: reason.to_string() };
         self.with(|report| {
             if report.faults.len() < LIST_KEPT {
                 report.faults.push(fault);
@@ -108,7 +108,7 @@ impl SharedReport {
                 });
             }
             Unpacked::Done(Outcome::Skipped(reason)) => {
-                let fault = Fault { path: show(path), reason: format!("left as it is: {reason:?}") };
+                let fault = Fault { path: shown(path), reason: format!("left as it is: {reason}") };
                 self.with(|report| {
                     report.skipped += 1;
                     if report.skipped_list.len() < LIST_KEPT {
@@ -131,11 +131,6 @@ impl SharedReport {
     }
 }
 
-/// A stored path for people: absolute, control characters escaped.
-pub(super) fn show(path: &[u8]) -> String {
-    format!("/{}", String::from_utf8_lossy(path).escape_debug())
-}
-
 /// An error with its causes in one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -155,6 +150,14 @@ impl Appliance {
     /// Nothing matches, or the set is not known.
     pub fn plan_restore(&self, request: &RestoreRequest) -> Result<RestorePlan, EngineError> {
         select::plan(self.catalog(), request.set.as_deref(), &request.patterns)
+    }
+
+    /// The set that a user means by `name`: its number, its identity or a beginning of that, or `latest`.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSuchSet`]; the catalog failed.
+    pub fn set_named(&self, name: &str) -> Result<BackupSet, EngineError> {
+        select::set_named(self.catalog(), name)
     }
 
     /// Restores.

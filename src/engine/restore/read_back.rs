@@ -14,7 +14,7 @@ use crate::engine::{EngineError, fence};
 use crate::format::age::{Decryptor, Identity};
 use crate::format::v1::archive_layout::{ArchiveLayout, ArchiveReader};
 use crate::format::v1::tar_reader::{Item, TarReader};
-use crate::format::v1::{Entry, FormatError, Kind, Member, Notes};
+use crate::format::v1::{Entry, FormatError, Kind, Member, Notes, shown};
 use crate::pipeline::{Phase, Prefetch, Progress, Small, SmallBatch, Unpacked, Unpackers};
 use crate::sources::extract::{Begun, ExtractError, Extractor};
 
@@ -118,12 +118,11 @@ impl<'a> ReadBack<'a> {
             self.archives.insert(archive.number, archive);
         }
         let report = sink.report.clone();
-        let progress_report = sink.report.clone();
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let unpackers = Unpackers::start(
             threads,
             sink.extractor.as_ref(),
-            Arc::new(move |_, path, size, outcome| progress_report.note(path, size, outcome)),
+            Arc::new(move |_, path, size, outcome| report.note(path, size, outcome)),
         );
         let mut resolver = self.catalog.paths()?;
         let mut batch = Vec::new();
@@ -148,7 +147,6 @@ impl<'a> ReadBack<'a> {
         unpackers.finish();
         outcome?;
         self.links(&mut sink)?;
-        let _ = report;
         Ok(std::mem::take(&mut self.volumes))
     }
 
@@ -188,15 +186,7 @@ impl<'a> ReadBack<'a> {
             EngineError::Request(format!("part {} is missing: run `reelward catalog check`", archive.part))
         })?;
         let record_size = self.catalog.volume(part.volume)?.record_size;
-        let layout = ArchiveLayout {
-            start_block: archive.block,
-            record_size,
-            header_bytes: u32::try_from(archive.header_bytes).unwrap_or(u32::MAX),
-            stream_bytes: archive.stream_bytes,
-            stored_bytes: archive.stored_bytes,
-            frames: (!archive.frames.is_empty()).then(|| Arc::new(archive.frames.iter().collect())),
-        };
-        Ok((layout, part))
+        Ok((archive.layout(record_size), part))
     }
 
     /// Has the volume of a part in the drive, and checked.
@@ -529,8 +519,7 @@ fn same(item: Item, wanted: &Wanted) -> Result<Item, FormatError> {
     if item.entry.path == wanted.path && item.entry.kind == wanted.member.kind {
         return Ok(item);
     }
-    let reason =
-        format!("another member stands at offset {}: {}", item.offset, super::show(&item.entry.path));
+    let reason = format!("another member stands at offset {}: {}", item.offset, shown(&item.entry.path));
     Err(FormatError::Structure { what: "the archive", reason })
 }
 

@@ -42,7 +42,7 @@ impl RestorePlan {
 }
 
 /// The set a user means.
-pub(in crate::engine) fn set_named(catalog: &Catalog, name: &str) -> Result<BackupSet, EngineError> {
+pub(super) fn set_named(catalog: &Catalog, name: &str) -> Result<BackupSet, EngineError> {
     let sets = catalog.sets()?;
     let found = if name == "latest" {
         sets.into_iter().filter(|set| set.state != SetState::Open).max_by_key(|set| set.started)

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
-use sha2::{Digest, Sha256};
 
 use super::{SharedReport, chain};
+use crate::format::v1::content_hash::StoredHash;
 use crate::format::v1::tar_reader::{Skip, TarReader};
-
-use crate::format::v1::{Entry, Extent, FormatError, Member};
+use crate::format::v1::{Entry, FormatError, Member};
 use crate::pipeline::{Progress, Unpacked};
 use crate::sources::extract::{Begun, Extractor, FileSink, Outcome};
 
@@ -36,20 +35,11 @@ pub(super) struct Streamed {
     size: u64,
     place: Place,
     hash: Option<Hashing>,
-    /// Extents still to come and the end of the last one, for the holes between.
-    extents: std::vec::IntoIter<Extent>,
-    extent_left: u64,
-    position: u64,
 }
 
 struct Hashing {
-    data: Sender<Piece>,
+    data: Sender<Arc<Vec<u8>>>,
     thread: JoinHandle<[u8; 32]>,
-}
-
-enum Piece {
-    Data(Arc<Vec<u8>>, std::ops::Range<usize>),
-    Zeros(u64),
 }
 
 impl Streamed {
@@ -60,17 +50,8 @@ impl Streamed {
             Some(Ok(Begun::Done(outcome))) => Place::Left(outcome),
             Some(Err(error)) => Place::Failed(chain(&error)),
         };
-        let size = entry.size;
-        let extents = entry.sparse.unwrap_or_else(|| vec![Extent { offset: 0, length: size }]);
-        Streamed {
-            path: path.to_vec(),
-            size,
-            place,
-            hash: Hashing::start(),
-            extents: extents.into_iter(),
-            extent_left: 0,
-            position: 0,
-        }
+        let hash = Hashing::start(StoredHash::of(&entry));
+        Streamed { path: path.to_vec(), size: entry.size, place, hash }
     }
 
     /// Takes all data of the member the reader stands at.
@@ -96,7 +77,9 @@ impl Streamed {
             left -= chunk.len() as u64;
             progress.done(0, chunk.len() as u64);
             let chunk = Arc::new(chunk);
-            self.hash_stored(&chunk);
+            if let Some(hash) = &self.hash {
+                let _ = hash.data.send(chunk.clone());
+            }
             if let Place::File(sink) = &mut self.place
                 && let Err(error) = sink.write(&chunk)
             {
@@ -106,30 +89,9 @@ impl Streamed {
         Ok(())
     }
 
-    /// Hashes stored data where it lies in the file, holes as zeros.
-    fn hash_stored(&mut self, chunk: &Arc<Vec<u8>>) {
-        let Some(hash) = &self.hash else { return };
-        let mut at = 0;
-        while at < chunk.len() {
-            if self.extent_left == 0 {
-                let Some(extent) = self.extents.next() else { return };
-                let _ = hash.data.send(Piece::Zeros(extent.offset.saturating_sub(self.position)));
-                self.position = extent.offset;
-                self.extent_left = extent.length;
-                continue;
-            }
-            let now = (chunk.len() - at).min(usize::try_from(self.extent_left).unwrap_or(usize::MAX));
-            let _ = hash.data.send(Piece::Data(chunk.clone(), at..at + now));
-            self.position += now as u64;
-            self.extent_left -= now as u64;
-            at += now;
-        }
-    }
-
     /// Puts the file in place if its content is what the index says.
     pub(super) fn end(mut self, member: &Member, report: &SharedReport) {
         let sha256 = self.hash.take().map(|hash| {
-            let _ = hash.data.send(Piece::Zeros(self.size.saturating_sub(self.position)));
             drop(hash.data);
             hash.thread.join()
         });
@@ -149,24 +111,11 @@ impl Streamed {
 }
 
 impl Hashing {
-    fn start() -> Option<Hashing> {
-        let (data, pieces) = bounded(LAG);
+    fn start(mut hash: StoredHash) -> Option<Hashing> {
+        let (data, pieces) = bounded::<Arc<Vec<u8>>>(LAG);
         let run = move || {
-            let mut hash = Sha256::new();
-            for piece in pieces {
-                match piece {
-                    Piece::Data(data, range) => hash.update(data.get(range).unwrap_or_default()),
-                    Piece::Zeros(mut left) => {
-                        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-                        while left > 0 {
-                            let now = left.min(ZEROS.len() as u64);
-                            hash.update(&ZEROS[..now as usize]);
-                            left -= now;
-                        }
-                    }
-                }
-            }
-            hash.finalize().into()
+            pieces.iter().for_each(|piece| hash.stored(&piece));
+            hash.finish()
         };
         let thread = std::thread::Builder::new().name("hash".into()).spawn(run).ok()?;
         Some(Hashing { data, thread })

@@ -101,7 +101,7 @@ struct Stored<S> {
     next: Option<u64>,
 }
 
-impl<S: RecordSource> Stored<S> {
+impl<S: RecordSource> Fetch for Stored<S> {
     /// The record that holds byte `offset`, from that byte on.
     fn fetch(&mut self, offset: u64) -> io::Result<&[u8]> {
         let number = offset / self.record_size;
@@ -114,7 +114,9 @@ impl<S: RecordSource> Stored<S> {
             _ => Err(cut_off(offset)),
         }
     }
+}
 
+impl<S: RecordSource> Stored<S> {
     fn load(&mut self, number: u64) -> io::Result<()> {
         self.held = None;
         match self.next.take().filter(|&next| next <= number && number - next <= SEEK_PAYS) {
@@ -143,6 +145,12 @@ impl<S: RecordSource> Stored<S> {
         }
         Err(cut_off(number * self.record_size))
     }
+}
+
+/// Bytes that come in stretches.
+trait Fetch {
+    /// Some bytes from `offset` on, at least one.
+    fn fetch(&mut self, offset: u64) -> io::Result<&[u8]>;
 
     /// Appends `count` bytes from `offset` on.
     fn copy(&mut self, mut offset: u64, count: usize, out: &mut Vec<u8>) -> io::Result<()> {
@@ -176,7 +184,7 @@ struct Cipher {
     held: Option<u64>,
 }
 
-impl<S: RecordSource> Packed<S> {
+impl<S: RecordSource> Fetch for Packed<S> {
     fn fetch(&mut self, offset: u64) -> io::Result<&[u8]> {
         let Some(cipher) = &mut self.cipher else { return self.stored.fetch(offset) };
         if offset >= cipher.length {
@@ -195,18 +203,6 @@ impl<S: RecordSource> Packed<S> {
             cipher.held = Some(number);
         }
         Ok(cipher.chunk.get((offset % age::CHUNK as u64) as usize..).unwrap_or_default())
-    }
-
-    fn copy(&mut self, mut offset: u64, count: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        let end = out.len() + count;
-        while out.len() < end {
-            let missing = end - out.len();
-            let part = self.fetch(offset)?;
-            let part = part.get(..missing).unwrap_or(part);
-            out.extend_from_slice(part);
-            offset += part.len() as u64;
-        }
-        Ok(())
     }
 }
 

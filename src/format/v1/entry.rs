@@ -101,6 +101,25 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// An entry without content, rights or attributes, of the epoch.
+    pub fn new(path: Vec<u8>, kind: Kind) -> Entry {
+        Entry {
+            path,
+            kind,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            size: 0,
+            link: Vec::new(),
+            device: (0, 0),
+            xattrs: Vec::new(),
+            acl_access: None,
+            acl_default: None,
+            sparse: None,
+        }
+    }
+
     /// Bytes of data that follow the headers in the archive, the sparse map not counted.
     pub fn stored_size(&self) -> u64 {
         match &self.sparse {
@@ -108,4 +127,9 @@ impl Entry {
             None => self.size,
         }
     }
+}
+
+/// A stored path, which has no leading slash, for people: absolute, controls escaped.
+pub fn shown(path: &[u8]) -> String {
+    format!("/{}", String::from_utf8_lossy(path).escape_debug())
 }

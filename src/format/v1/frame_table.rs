@@ -1,6 +1,5 @@
-//! The frame table of one archive (chapter 7, kind `F`): where each piece of its tar stream is stored.
-
-use super::error::FormatError;
+//! The frame table of one archive, ready to search: where each piece of its tar stream is stored. Index and catalog keep it
+//! as [`PackedFrames`](super::index::PackedFrames).
 
 /// Where a byte of the tar stream is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,70 +74,10 @@ impl FrameTable {
         let (stored, content) = *self.starts.get(frame)?;
         Some(FramePlace { frame, stored, within: (stream_offset - content) as usize })
     }
-
-    /// Appends the payload of section `F` for archive number `archive`.
-    pub fn encode(&self, archive: u32, out: &mut Vec<u8>) {
-        varint(u64::from(archive), out);
-        varint(self.frames.len() as u64, out);
-        for &(stored, content) in &self.frames {
-            varint(u64::from(stored), out);
-            varint(u64::from(content), out);
-        }
-    }
-
-    /// Reads the payload of section `F`: archive number and table.
-    ///
-    /// # Errors
-    /// When the bytes are not a table.
-    pub fn decode(payload: &[u8]) -> Result<(u32, FrameTable), FormatError> {
-        let mut rest = payload;
-        let mut next = || take_varint(&mut rest).ok_or_else(|| wrong("a number is cut off"));
-        let archive = u32::try_from(next()?).map_err(|_| wrong("impossible archive number"))?;
-        let count = next()?;
-        let mut table = FrameTable::default();
-        for _ in 0..count {
-            let (stored, content) = (u32::try_from(next()?), u32::try_from(next()?));
-            let (Ok(stored), Ok(content)) = (stored, content) else {
-                return Err(wrong("impossible frame length"));
-            };
-            table.push(stored, content);
-        }
-        if rest.is_empty() { Ok((archive, table)) } else { Err(wrong("bytes follow it")) }
-    }
-}
-
-fn wrong(reason: &str) -> FormatError {
-    FormatError::Structure { what: "frame table", reason: reason.to_string() }
-}
-
-fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        if shift == 63 && byte > 1 {
-            return None;
-        }
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -153,25 +92,5 @@ mod tests {
         assert_eq!(table.locate(8), Some(FramePlace { frame: 2, stored: 30, within: 0 }));
         assert_eq!(table.locate(9), None);
         assert_eq!((table.stored_length(), table.content_length()), (37, 9));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
-
-        #[test]
-        fn tables_survive(archive: u32, frames in proptest::collection::vec(any::<(u32, u32)>(), 0..50)) {
-            let mut table = FrameTable::default();
-            for &(stored, content) in &frames {
-                table.push(stored, content);
-            }
-            let mut bytes = Vec::new();
-            table.encode(archive, &mut bytes);
-            prop_assert_eq!(FrameTable::decode(&bytes).unwrap(), (archive, table));
-        }
-
-        #[test]
-        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = FrameTable::decode(&bytes);
-        }
     }
 }

@@ -215,9 +215,9 @@ impl FragmentRow {
 
 /// Stored and content length of each zstd frame of an archive, packed: two varints a frame.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FrameTable(Vec<u8>);
+pub struct PackedFrames(Vec<u8>);
 
-impl FrameTable {
+impl PackedFrames {
     /// Appends a frame.
     pub fn push(&mut self, stored: u32, content: u32) {
         put_varint(&mut self.0, u64::from(stored));
@@ -248,7 +248,7 @@ impl FrameTable {
                 u32::try_from(cursor.varint()?).map_err(|_| BytesError::TooLong("frames"))?;
             }
         }
-        Ok(FrameTable(bytes))
+        Ok(PackedFrames(bytes))
     }
 
     /// The payloads of sections `F` that hold this table, each below [`SECTION_TARGET`] and a little.
@@ -275,14 +275,14 @@ impl FrameTable {
     }
 
     /// Appends the frames of another table.
-    pub fn append(&mut self, other: FrameTable) {
+    pub fn append(&mut self, other: PackedFrames) {
         self.0.extend_from_slice(&other.0);
     }
 }
 
-impl FromIterator<(u32, u32)> for FrameTable {
+impl FromIterator<(u32, u32)> for PackedFrames {
     fn from_iter<T: IntoIterator<Item = (u32, u32)>>(iter: T) -> Self {
-        let mut table = FrameTable::default();
+        let mut table = PackedFrames::default();
         for (stored, content) in iter {
             table.push(stored, content);
         }
@@ -340,7 +340,7 @@ impl<W: Write> IndexWriter<W> {
     }
 
     /// Sections `F` of one archive.
-    pub fn frames(&mut self, archive: u32, table: &FrameTable) -> Result<(), IndexError> {
+    pub fn frames(&mut self, archive: u32, table: &PackedFrames) -> Result<(), IndexError> {
         table.sections(archive).iter().try_for_each(|s| self.section(b'F', &[s]))
     }
 
@@ -370,7 +370,7 @@ pub enum Section {
     /// `M`: give it to [`BlockReader::new`](super::block::BlockReader::new).
     Block(Vec<u8>),
     /// `F`.
-    Frames(u32, FrameTable),
+    Frames(u32, PackedFrames),
     /// `S`.
     Fragments(Vec<FragmentRow>),
     /// `E`: blocks and members that must have come.
@@ -479,7 +479,7 @@ fn frames(payload: &[u8]) -> Option<Section> {
     let mut cursor = Cursor::new(payload, "frames");
     let archive = u32::try_from(cursor.varint().ok()?).ok()?;
     let count = cursor.varint().ok()?;
-    let table = FrameTable::from_bytes(cursor.rest().to_vec()).ok()?;
+    let table = PackedFrames::from_bytes(cursor.rest().to_vec()).ok()?;
     (table.iter().count() as u64 == count).then_some(Section::Frames(archive, table))
 }
 

@@ -19,19 +19,10 @@ pub const MAX_SET_JSON: u64 = 64 << 20;
 /// Appends a small member of our own: a regular file, mode 0644, owner 0.
 pub(super) fn plain_header(name: &str, size: u64, seconds: i64, out: &mut Vec<u8>) {
     let entry = Entry {
-        path: name.as_bytes().to_vec(),
-        kind: Kind::Regular,
         mode: 0o644,
-        uid: 0,
-        gid: 0,
         mtime: Timestamp { seconds, nanoseconds: 0 },
         size,
-        link: Vec::new(),
-        device: (0, 0),
-        xattrs: Vec::new(),
-        acl_access: None,
-        acl_default: None,
-        sparse: None,
+        ..Entry::new(name.as_bytes().to_vec(), Kind::Regular)
     };
     encode_entry(&entry, out);
 }

@@ -29,7 +29,7 @@ fn example() -> Vec<u8> {
     assert_eq!(rows.len(), row.length());
     writer.directories(&rows).unwrap();
     writer.block(3, &[b"bl", b"ock"]).unwrap();
-    let table: FrameTable = [(1000u32, 4 << 20), (5, 6)].into_iter().collect();
+    let table: PackedFrames = [(1000u32, 4 << 20), (5, 6)].into_iter().collect();
     writer.frames(1, &table).unwrap();
     let mut rows = Vec::new();
     FragmentRow { ordinal: 2, archive: 1, stream_offset: 512, data_offset: 0, data_length: 1000 }
@@ -67,10 +67,10 @@ const FROZEN_CRC: u32 = 0xc462_6c86;
 
 #[test]
 fn long_frame_tables_are_cut_and_join() {
-    let table: FrameTable = (0..1_000_000u32).map(|i| (i, 4 << 20)).collect();
+    let table: PackedFrames = (0..1_000_000u32).map(|i| (i, 4 << 20)).collect();
     let cut = table.sections(9);
     assert!(cut.len() > 3 && cut.iter().all(|s| s.len() < SECTION_TARGET + 32));
-    let mut joined = FrameTable::default();
+    let mut joined = PackedFrames::default();
     for payload in cut {
         let Some(Section::Frames(9, piece)) = frames(&payload) else { panic!("not a frame table") };
         joined.append(piece);

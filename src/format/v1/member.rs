@@ -1,6 +1,6 @@
 //! One row of the index: where a stored object is and how to recognise it (chapter 8).
 
-use super::entry::Kind;
+use super::entry::{Entry, Kind};
 
 /// What a reader must know about a member beyond its data. A set of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,4 +53,24 @@ pub struct Member {
     pub link: Vec<u8>,
     /// Exceptions.
     pub notes: Notes,
+}
+
+impl Member {
+    /// The row of an entry; archive and offset are still to be filled in.
+    pub fn of(entry: &Entry, name: Vec<u8>, sha256: [u8; 32], notes: Notes) -> Member {
+        Member {
+            name,
+            kind: entry.kind,
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            size: entry.size,
+            mtime: entry.mtime.as_nanos(),
+            sha256,
+            archive: 0,
+            offset: 0,
+            link: entry.link.clone(),
+            notes,
+        }
+    }
 }

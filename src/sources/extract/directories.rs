@@ -183,19 +183,9 @@ mod tests {
             let mut ledger = Ledger::default();
             for (n, path) in paths.iter().enumerate() {
                 let entry = Entry {
-                    path: path.clone().into_bytes(),
-                    kind: Kind::Directory,
                     mode: 0o7777,
                     uid: n as u32,
-                    gid: 0,
-                    mtime: Timestamp::default(),
-                    size: 0,
-                    link: Vec::new(),
-                    device: (0, 0),
-                    xattrs: Vec::new(),
-                    acl_access: None,
-                    acl_default: None,
-                    sparse: None,
+                    ..Entry::new(path.clone().into_bytes(), Kind::Directory)
                 };
                 ledger.book_attributes(path.as_bytes(), &entry);
                 ledger.book_made(path.as_bytes());

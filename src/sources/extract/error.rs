@@ -1,7 +1,9 @@
 //! What can go wrong with one object while it is put back.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::format::v1::shown;
 
 /// Why a path is never used, whatever stands in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +37,7 @@ pub enum ExtractError {
     },
     /// Something that may neither be followed nor removed is in the way: a symbolic link or a file where a
     /// directory is needed, or a directory where something else is to go.
-    #[error("{path:?} is blocked by {by} already there")]
+    #[error("{} is blocked by {by} already there", place(path))]
     Blocked {
         /// The path of what is in the way.
         path: PathBuf,
@@ -43,7 +45,7 @@ pub enum ExtractError {
         by: &'static str,
     },
     /// A cap of [`super::Limits`] was reached.
-    #[error("{path:?} exceeds the limit of {most} {what}")]
+    #[error("{} exceeds the limit of {most} {what}", place(path))]
     Limit {
         /// The entry that exceeds it.
         path: PathBuf,
@@ -53,7 +55,7 @@ pub enum ExtractError {
         most: u64,
     },
     /// The first name of a hard link does not exist beneath the target; its content must be restored instead.
-    #[error("{path:?} is a hard link to {link:?}, which has not been restored")]
+    #[error("{} is a hard link to {}, which has not been restored", place(path), place(link))]
     LinkTargetMissing {
         /// The further name.
         path: PathBuf,
@@ -61,7 +63,11 @@ pub enum ExtractError {
         link: PathBuf,
     },
     /// The first name of a hard link is neither a regular file nor a symbolic link.
-    #[error("{path:?} is a hard link to {link:?}, which is neither a regular file nor a symbolic link")]
+    #[error(
+        "{} is a hard link to {}, which is neither a regular file nor a symbolic link",
+        place(path),
+        place(link)
+    )]
     LinkTargetKind {
         /// The further name.
         path: PathBuf,
@@ -69,13 +75,13 @@ pub enum ExtractError {
         link: PathBuf,
     },
     /// The sparse map overlaps, runs backwards or leaves the file.
-    #[error("{path:?} has an impossible sparse map")]
+    #[error("{} has an impossible sparse map", place(path))]
     SparseMap {
         /// The entry.
         path: PathBuf,
     },
     /// More or less content came than the entry announces. The file was not put in place.
-    #[error("{path:?} announces {expected} bytes of content, {got} came")]
+    #[error("{} announces {expected} bytes of content, {got} came", place(path))]
     Length {
         /// The entry.
         path: PathBuf,
@@ -85,14 +91,14 @@ pub enum ExtractError {
         got: u64,
     },
     /// [`super::Extractor::write_small`] was given something that is not a regular file.
-    #[error("{path:?} is not a regular file")]
+    #[error("{} is not a regular file", place(path))]
     NotRegular {
         /// The entry.
         path: PathBuf,
     },
     /// Warning: set-user-id, set-group-id or a capability was left away, by policy or because the owner could
     /// not be restored.
-    #[error("{path:?} lost its {what}")]
+    #[error("{} lost its {what}", place(path))]
     PrivilegeDropped {
         /// The entry.
         path: PathBuf,
@@ -100,7 +106,7 @@ pub enum ExtractError {
         what: &'static str,
     },
     /// A system call failed.
-    #[error("cannot {step} {path:?}")]
+    #[error("cannot {step} {}", place(path))]
     System {
         /// What was tried.
         step: &'static str,
@@ -110,7 +116,7 @@ pub enum ExtractError {
         source: io::Error,
     },
     /// An extended attribute was not set (a warning).
-    #[error("cannot set attribute {name:?} of {path:?}")]
+    #[error("cannot set attribute {name:?} of {}", place(path))]
     Attribute {
         /// The entry.
         path: PathBuf,
@@ -138,4 +144,13 @@ impl ExtractError {
 pub(super) fn to_path(path: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     PathBuf::from(std::ffi::OsStr::from_bytes(path))
+}
+
+/// How a path below the target is shown.
+fn place(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    match path.as_os_str().as_bytes() {
+        [] => "the target directory".to_owned(),
+        [b'/', path @ ..] | path => shown(path),
+    }
 }

@@ -88,6 +88,18 @@ pub enum SkipReason {
     LinkTargetSkipped,
 }
 
+impl std::fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SkipReason::Exists => "the name is taken",
+            SkipReason::NewerExists => "what stands there is not older",
+            SkipReason::DeviceNotAllowed => "device nodes are made only when asked for",
+            SkipReason::DeviceNotPermitted => "this process may not make device nodes",
+            SkipReason::LinkTargetSkipped => "the file it is a hard link to was left as it is",
+        })
+    }
+}
+
 /// What became of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

@@ -2,7 +2,6 @@
 
 mod attributes;
 mod read;
-pub(crate) use read::member_of;
 mod walk;
 
 use std::path::PathBuf;
@@ -138,5 +137,68 @@ impl Filter {
         let as_path = |bytes| std::path::Path::new(std::ffi::OsStr::from_bytes(bytes));
         (!self.names.is_empty() && self.names.is_match(as_path(name)))
             || (!self.paths.is_empty() && self.paths.is_match(as_path(&[directory, name].concat())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Filter;
+
+    fn excludes(pattern: &str, directory: &[u8], name: &[u8]) -> bool {
+        Filter::new(&[pattern.to_owned()]).unwrap().excludes(directory, name)
+    }
+
+    #[test]
+    fn names_and_paths() {
+        for (pattern, directory, name, excluded) in [
+            ("*.o", "/src/", "main.o", true),
+            ("*.o", "/src/", "main.obj", false),
+            ("cache", "/home/a/", "cache", true),
+            ("cache/", "/home/a/", "cache", true), // a slash at the end says no more
+            ("cache", "/home/cache/", "kept", false), // what is below is never asked for
+            ("/home/*/cache", "/home/a/", "cache", true),
+            ("/home/*/cache", "/home/a/b/", "cache", true), // `*` crosses slashes
+            ("/home/*/cache", "/var/", "cache", false),
+            ("{a,b}", "/", "b", true),
+            ("[ab]?", "/", "bz", true),
+            ("a", "/", "A", false),
+        ] {
+            assert_eq!(excludes(pattern, directory.as_bytes(), name.as_bytes()), excluded, "{pattern}");
+        }
+        assert!(excludes("*\u{fe}*", b"/", "x\u{fe}y".as_bytes()));
+        assert!(excludes("raw*", b"/", b"raw\xff\n"));
+        assert!(Filter::new(&["[a".to_owned()]).is_err());
+        assert!(!Filter::new(&[]).unwrap().excludes(b"/", b"anything"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn any_pattern(pattern in ".{0,30}", directory in "(/[a-c]{1,3}){0,3}/", name: Vec<u8>) {
+            if let Ok(filter) = Filter::new(&[pattern]) {
+                let _ = filter.excludes(directory.as_bytes(), &name);
+            }
+        }
+
+        #[test]
+        fn a_name_excludes_itself_only(name in "[a-z .-]{1,10}", other in "[a-z .-]{1,10}") {
+            let excluded = excludes(&name, b"/any/where/", other.as_bytes());
+            prop_assert_eq!(excluded, name == other);
+            let path = format!("/any/{name}");
+            prop_assert!(excludes(&path, b"/any/", name.as_bytes()));
+            prop_assert!(!excludes(&path, b"/other/", name.as_bytes()));
+        }
+
+        #[test]
+        fn many_patterns_are_any_of_them(
+            patterns in proptest::collection::vec("[ab*?]{1,3}|/[ab*]{1,3}", 1..5),
+            name in "[ab]{1,3}",
+        ) {
+            let each = patterns.iter().any(|pattern| excludes(pattern, b"/", name.as_bytes()));
+            prop_assert_eq!(Filter::new(&patterns).unwrap().excludes(b"/", name.as_bytes()), each);
+        }
     }
 }

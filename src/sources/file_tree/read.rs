@@ -141,7 +141,7 @@ impl Reader<'_> {
         let start = self.segment.bytes.len();
         encode_entry(entry, &mut self.segment.bytes);
         let end = self.segment.bytes.len();
-        self.segment.rows.push(Row::Member { member: member_of(entry, name, sha256, notes), start, end });
+        self.segment.rows.push(Row::Member { member: Member::of(entry, name, sha256, notes), start, end });
     }
 
     fn special(&mut self, directory: &Directory, name: &CString, kind: FileType) -> Option<()> {
@@ -269,7 +269,7 @@ impl Reader<'_> {
         let bytes = &mut self.segment.bytes;
         let sha256 = Sha256::digest(&bytes[bytes.len() - size..]).into();
         bytes.resize(bytes.len() + padding(size as u64), 0);
-        let member = member_of(entry, name.to_bytes().to_vec(), sha256, notes);
+        let member = Member::of(entry, name.to_bytes().to_vec(), sha256, notes);
         self.segment.rows.push(Row::Member { member, start, end: self.segment.bytes.len() });
         if notes.contains(Notes::CHANGED) {
             let path = [&directory.path, name.as_bytes()].concat();
@@ -418,36 +418,11 @@ fn mtime_of(status: &Stat) -> Timestamp {
 
 fn entry_of(path: Vec<u8>, kind: Kind, status: &Stat) -> Entry {
     Entry {
-        path,
-        kind,
         mode: status.st_mode & 0o7777,
         uid: status.st_uid,
         gid: status.st_gid,
         mtime: mtime_of(status),
         size: if kind == Kind::Regular { u64::try_from(status.st_size).unwrap_or(0) } else { 0 },
-        link: Vec::new(),
-        device: (0, 0),
-        xattrs: Vec::new(),
-        acl_access: None,
-        acl_default: None,
-        sparse: None,
-    }
-}
-
-/// The index row of an entry; position and archive are the pipeline's to fill in.
-pub(crate) fn member_of(entry: &Entry, name: Vec<u8>, sha256: [u8; 32], notes: Notes) -> Member {
-    Member {
-        name,
-        kind: entry.kind,
-        mode: entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        size: entry.size,
-        mtime: entry.mtime.as_nanos(),
-        sha256,
-        archive: 0,
-        offset: 0,
-        link: entry.link.clone(),
-        notes,
+        ..Entry::new(path, kind)
     }
 }

@@ -20,19 +20,11 @@ fn is_root() -> bool {
 /// An entry of the user who runs the test.
 fn entry(kind: Kind, path: impl AsRef<[u8]>) -> Entry {
     Entry {
-        path: path.as_ref().to_vec(),
-        kind,
         mode: if kind == Kind::Directory { 0o755 } else { 0o644 },
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         mtime: Timestamp { seconds: 1_000_000_000, nanoseconds: 123_456_789 },
-        size: 0,
-        link: Vec::new(),
-        device: (0, 0),
-        xattrs: Vec::new(),
-        acl_access: None,
-        acl_default: None,
-        sparse: None,
+        ..Entry::new(path.as_ref().to_vec(), kind)
     }
 }
 
