@@ -41,6 +41,8 @@ enum Outcome {
     Done,
     /// The answer is that something is wrong: files not restored, a volume not as it should be.
     Faulty,
+    /// A volume must be put in before the rest can be done.
+    Waiting,
 }
 
 impl Outcome {
@@ -61,6 +63,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(&context, cli.command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Faulty) => ExitCode::FAILURE,
+        Ok(Outcome::Waiting) => ExitCode::from(error::WAITING),
         Err(error) => failed(output, &error),
     }
 }

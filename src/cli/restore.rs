@@ -17,11 +17,12 @@ const FAULTS_SHOWN: usize = 20;
 /// Arguments of `reelward restore`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Paths are restored beneath the target: /etc/hosts becomes DIR/etc/hosts. Without --set the newest set is \
-    taken in which everything asked for is found.\n\
+    after_help = "Paths are restored beneath the target: /etc/hosts becomes DIR/etc/hosts. Without --set the newest \
+    version of everything in all sets is restored: what a newer set holds below its paths goes before what an older one \
+    holds there.\n\
     For root, --devices and --keep-setid are on unless told otherwise (a restored system must be what it was); for everybody \
     else they are off.\n\
-    The exit code is 1 when anything could not be put back; everything else is in place then."
+    The exit code is 1 when anything could not be put back, 3 when a volume is missing; everything else is in place then."
 )]
 pub(super) struct RestoreArgs {
     /// Absolute paths (directories with all they hold) or wildcards as in `find`; everything without one
@@ -117,27 +118,37 @@ pub(super) fn run(context: &Context, args: RestoreArgs) -> Result<Outcome, CliEr
         monitor::watched(output, "restore", |progress| appliance.restore(&request, progress, &cancel))?;
     warn(output, &report);
     output.answer(&report, || describe(output, &report, &request.target));
+    if !report.missing_volumes.is_empty() && !report.cancelled {
+        return Ok(Outcome::Waiting);
+    }
     Ok(Outcome::from_fault(!report.faults.is_empty() || report.cancelled))
 }
 
 fn describe_plan(output: Output, plan: &RestorePlan) -> String {
     let mut lines = format!(
-        "{} set {}: {}, {}; nothing was read\n",
-        output.paint(Tone::Strong, "would restore from"),
-        plan.set_id,
+        "{} {}, {}; nothing was read\n",
+        output.paint(Tone::Strong, "would restore"),
         text::plural(plan.members, "member"),
         text::bytes(plan.bytes),
     );
-    for volume in &plan.volumes {
-        let barcode = volume.barcode.as_deref().filter(|barcode| *barcode != volume.label);
-        lines.push_str(&format!(
-            "  volume {}{}: {}\n",
-            text::name(volume.label.as_bytes()),
-            barcode
-                .map(|barcode| format!(" (barcode {})", text::name(barcode.as_bytes())))
-                .unwrap_or_default(),
-            text::plural(volume.members, "member"),
-        ));
+    for set in &plan.sets {
+        let members = text::plural(set.members, "member");
+        lines.push_str(&format!("  set {}: {members}, {}\n", set.set_id, text::bytes(set.bytes)));
+        for volume in &set.volumes {
+            let barcode = volume.barcode.as_deref().filter(|barcode| *barcode != volume.label);
+            lines.push_str(&format!(
+                "    volume {}{}: {}\n",
+                text::name(volume.label.as_bytes()),
+                barcode
+                    .map(|barcode| format!(" (barcode {})", text::name(barcode.as_bytes())))
+                    .unwrap_or_default(),
+                text::plural(volume.members, "member"),
+            ));
+        }
+        if set.missing > 0 {
+            let missing = text::plural(set.missing, "member");
+            lines.push_str(&format!("    {missing} on volumes that the catalog does not know\n"));
+        }
     }
     lines
 }
@@ -169,14 +180,19 @@ pub(super) fn faults(output: Output, faults: &[Fault]) {
     }
 }
 
+fn sets(numbers: &[i64]) -> String {
+    let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    format!("set{} {}", if numbers.len() == 1 { "" } else { "s" }, list.join(", "))
+}
+
 fn describe(output: Output, report: &RestoreReport, target: &Path) -> String {
     let whole = report.faults.is_empty() && !report.cancelled;
     let mut lines = format!(
-        "{} {} from set {} into {}  {} in {}{}\n",
+        "{} {} from {} into {}  {} in {}{}\n",
         output
             .paint(if whole { Tone::Good } else { Tone::Bad }, if whole { "restored" } else { "INCOMPLETE" }),
         text::plural(report.files, "object"),
-        report.set_id,
+        sets(&report.sets),
         target.display(),
         text::bytes(report.bytes),
         text::seconds(report.seconds),
@@ -198,6 +214,12 @@ fn describe(output: Output, report: &RestoreReport, target: &Path) -> String {
         let lost = text::plural(report.faults.len() as u64, "object");
         lines.push_str(&output.paint(Tone::Bad, &format!("NOT restored: {lost}")));
         lines.push('\n');
+    }
+    if !report.missing_volumes.is_empty() {
+        lines.push_str(&format!(
+            "waiting for an operator: put {} into the library and run the command again; what is in place stays\n",
+            backup::volumes(&report.missing_volumes)
+        ));
     }
     lines
 }

@@ -171,7 +171,7 @@ impl Appliance {
         let reporting = Reporting { progress, cancel, problems: &|problem| problems.note(&problem) };
         let start = PartStart { number: 1, first_archive: 1, remaining };
         let writer = self.catalog().writer(set, 0)?;
-        let shared = Mutex::new(Current { volume, last_archive: 0 });
+        let shared = Mutex::new(Current { volume, last_archive: 0, given_up: false });
         let mut index = CatalogIndex { writer, set, pieces: Vec::new(), shared: &shared };
         let mut parts = Parts {
             allocator,
@@ -188,16 +188,18 @@ impl Appliance {
         let stored = pipeline::store(drive, &source, start, &options, &mut parts, &mut index, &reporting);
         drop(source);
         let Parts { labels, written, .. } = parts;
-        let stored = stored?;
+        let mut stored = stored?;
+        stored.cancelled |= lock(&shared).given_up;
         let state = if stored.cancelled { SetState::Interrupted } else { SetState::Complete };
         self.catalog().finish_set(set, state, written)?;
+        let set_row = self.catalog().set(set)?;
         progress.phase(Phase::Done);
         let (told, problem_count, skipped) = problems.into_report();
         Ok(BackupReport {
             set: set_uuid,
             set_id: set.0,
-            members: stored.members,
-            bytes: stored.bytes,
+            members: set_row.members,
+            bytes: set_row.bytes,
             stored_bytes: progress.snapshot().tape_bytes,
             volumes: labels,
             seconds: started.elapsed().as_secs_f64(),
@@ -244,6 +246,8 @@ fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
 struct Current {
     volume: Volume,
     last_archive: u32,
+    /// A member was given up because the task was cancelled while its hash was taken.
+    given_up: bool,
 }
 
 fn lock(shared: &Mutex<Current>) -> MutexGuard<'_, Current> {
@@ -266,10 +270,13 @@ impl Index<EngineError> for CatalogIndex<'_> {
                 IndexRow::Enter(name) => self.writer.enter(&name)?,
                 IndexRow::Leave => self.writer.leave()?,
                 IndexRow::Member(member) => self.writer.push(&member)?,
-                IndexRow::Streamed { mut member, sha256 } => {
-                    member.sha256 = sha256.recv().map_err(|_| PipelineError::Stopped)?;
-                    self.writer.push(&member)?;
-                }
+                IndexRow::Streamed { mut member, sha256 } => match sha256.recv() {
+                    Ok(hash) => {
+                        member.sha256 = hash;
+                        self.writer.push(&member)?;
+                    }
+                    Err(_) => lock(self.shared).given_up = true,
+                },
                 IndexRow::Piece(piece) => self.pieces.push(Fragment {
                     set: self.set,
                     ordinal: self.writer.next_ordinal(),
@@ -329,6 +336,7 @@ impl Volumes<EngineError> for Parts<'_> {
     fn finish_part(&mut self, drive: &mut Drive, ending: Ending) -> Result<(), EngineError> {
         self.progress.phase(Phase::WritingIndex);
         let state = match ending {
+            Ending::Complete if lock(self.shared).given_up => PartState::Interrupted,
             Ending::Complete => PartState::Complete,
             Ending::Continued => PartState::Continued,
             Ending::Interrupted => PartState::Interrupted,

@@ -24,7 +24,7 @@ pub use error::EngineError;
 pub use label::{LabelReport, LabelRequest};
 pub use library::{DeviceRow, ElementRow, LibraryStatus, MoveReport, Place};
 pub use rebuild::{EncryptedIndex, RebuildReport, RebuildRequest, RebuiltVolume};
-pub use restore::{Fault, PlannedVolume, RestorePlan, RestoreReport, RestoreRequest};
+pub use restore::{Fault, PlannedSet, PlannedVolume, RestorePlan, RestoreReport, RestoreRequest};
 pub use station::{Loader, Station};
 pub use tapes::{TapeInfo, TapePart, TapeRow};
 pub use verify::{VerifyReport, VerifyRequest, VolumeCheck};

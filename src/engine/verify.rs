@@ -228,9 +228,12 @@ impl Appliance {
             return Ok(volumes);
         }
         let parts = self.catalog().parts_of(set)?;
+        let archives = self.catalog().archives_of(set)?;
         for fragment in fragments {
-            let archive = self.catalog().archive(set, fragment.archive)?;
-            volumes.extend(parts.iter().find(|part| part.number == archive.part).map(|part| part.volume));
+            // A part that the catalog lacks: reading tells.
+            let archive = archives.iter().find(|archive| archive.number == fragment.archive);
+            let part = archive.and_then(|archive| parts.iter().find(|part| part.number == archive.part));
+            volumes.extend(part.map(|part| part.volume));
         }
         volumes.extend(parts.iter().find(|part| part.ordinals().contains(&ordinal)).map(|part| part.volume));
         Ok(volumes)
@@ -327,17 +330,16 @@ impl Run<'_> {
         total.bytes += part.bytes;
         total.noted += part.noted;
         total.faults.extend(part.faults);
+        for label in part.volumes {
+            if !total.volumes.contains(&label) {
+                total.volumes.push(label);
+            }
+        }
+        total.missing_volumes.extend(part.missing_volumes);
         total.seconds += started.elapsed().as_secs_f64();
         total.cancelled |= self.cancel.load(Ordering::Relaxed);
         match outcome {
-            Ok(volumes) => {
-                for label in volumes {
-                    if !total.volumes.contains(&label) {
-                        total.volumes.push(label);
-                    }
-                }
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(error) => {
                 let found = fault(&error);
                 if self.is_fatal(&error) {

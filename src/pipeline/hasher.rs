@@ -1,5 +1,7 @@
 //! SHA-256 of streamed files, beside the stream: one file's hash is sequential, so it has a thread of its own.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::format::v1::content_hash::ContentHash;
@@ -12,20 +14,40 @@ pub(super) enum Job {
     Zeros(u64),
     /// The file ends; its hash goes here.
     Finish(Sender<[u8; 32]>),
+    /// The file is given up.
+    Abandon,
 }
 
-/// Hashes until the channel closes; `recycle` takes the buffers.
-pub(super) fn run(jobs: &Receiver<Job>, recycle: impl Fn(Vec<u8>)) {
+/// Zeros hashed between two looks at whether the task was cancelled: a hole may be far longer than any data.
+const STEP: u64 = 64 << 20;
+
+/// Hashes until the channel closes; `recycle` takes the buffers. A file whose hole is cut short by `cancel` gets no hash.
+pub(super) fn run(jobs: &Receiver<Job>, cancel: &AtomicBool, recycle: impl Fn(Vec<u8>)) {
     let mut hash = ContentHash::default();
+    let mut given_up = false;
     for job in jobs {
         match job {
             Job::Data(data) => {
                 hash.data(&data);
                 recycle(data);
             }
-            Job::Zeros(length) => hash.hole(length),
+            Job::Zeros(mut left) => {
+                while left > 0 && !given_up {
+                    let now = left.min(STEP);
+                    hash.hole(now);
+                    left -= now;
+                    given_up = left > 0 && cancel.load(Ordering::Relaxed);
+                }
+            }
             Job::Finish(reply) => {
-                let _ = reply.send(hash.finish());
+                let sha256 = hash.finish();
+                if !std::mem::take(&mut given_up) {
+                    let _ = reply.send(sha256);
+                }
+            }
+            Job::Abandon => {
+                hash.finish();
+                given_up = false;
             }
         }
     }

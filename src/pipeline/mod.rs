@@ -79,7 +79,7 @@ pub enum IndexRow {
     Streamed {
         /// The row, hash excepted.
         member: Member,
-        /// Delivers the hash.
+        /// Delivers the hash; closes without one when the member was given up, which then is no member.
         sha256: crossbeam_channel::Receiver<[u8; 32]>,
     },
     /// The volume ends inside the next member; this much of it stands there.

@@ -285,6 +285,9 @@ impl<'a> Sequencer<'a> {
                     self.file_data(&mut file, &data)?;
                     self.shared.progress.done(0, data.len() as u64);
                     self.shared.hasher.send(Job::Data(data)).map_err(|_| StreamError::Closed)?;
+                    if self.shared.cancel.load(Ordering::Relaxed) {
+                        return self.give_up(&file);
+                    }
                 }
                 Part::Chunk(Chunk::Hole(length)) => {
                     self.shared.progress.done(0, length);
@@ -318,6 +321,13 @@ impl<'a> Sequencer<'a> {
         self.shared.progress.done(1, 0);
         self.rows.push(IndexRow::Streamed { member, sha256 });
         self.send_rows()
+    }
+
+    /// Leaves the file being streamed: what stands of it is no member, what came before it is safe.
+    fn give_up(&mut self, file: &Streaming) -> Result<(), StreamError> {
+        self.write(&[0; 512][..padding(file.delivered)])?;
+        self.send_rows()?;
+        self.shared.hasher.send(Job::Abandon).map_err(|_| StreamError::Closed)
     }
 
     /// Writes data of a streamed file, on as many volumes as it takes.

@@ -70,7 +70,7 @@ pub fn store<E: From<PipelineError> + Send>(
             }
             drop((index_messages, flushed_out));
         });
-        scope.spawn(move || hasher::run(&hasher_out, |data| source.recycle(data)));
+        scope.spawn(move || hasher::run(&hasher_out, reporting.cancel, |data| source.recycle(data)));
         let writer = Writer {
             drive,
             buffer: &buffer,

@@ -128,7 +128,9 @@ fn early_warning_long_before_the_capacity_says_so() {
         library.faults().drive(0, |faults| faults.early_warning_at = None);
         // Each volume takes a little; there are eight of them.
         match outcome {
-            Ok(stored) => assert!(stored.volumes.len() > 1 || block == 30, "block {block}: {:?}", stored.volumes),
+            Ok(stored) => {
+                assert!(stored.volumes.len() > 1 || block == 30, "block {block}: {:?}", stored.volumes)
+            }
             Err(error) => assert!(error.to_string().contains("operator"), "block {block}: {error}"),
         }
         all_shown_is_there(&bench, block);

@@ -8,6 +8,7 @@ mod crash;
 mod faults;
 mod rebuild;
 mod refusals;
+mod restore_rules;
 mod support;
 mod tapes;
 mod usr;

@@ -17,12 +17,12 @@ use crate::pipeline::{Phase, Progress, Unpacked};
 use crate::sources::extract::{ExtractOptions, Extractor, Outcome};
 
 pub(super) use read_back::{ReadBack, Sink};
-pub use select::{PlannedVolume, RestorePlan};
+pub use select::{PlannedSet, PlannedVolume, RestorePlan};
 
 /// What to restore, and where to.
 #[derive(Debug, Clone, Default)]
 pub struct RestoreRequest {
-    /// The set: its number, its identity, or `latest`; when not given, the newest that has a match.
+    /// The set: its number, its identity, or `latest`; when not given, the newest version of everything in all sets.
     pub set: Option<String>,
     /// Absolute paths (a directory with all it holds) or wildcards as in `find`; everything when empty.
     pub patterns: Vec<String>,
@@ -48,10 +48,12 @@ pub struct Fault {
 /// What was restored or verified.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct RestoreReport {
-    /// Number of the set.
+    /// Number of the set, of the newest one where several were read.
     pub set_id: i64,
     /// Its identity.
     pub set: String,
+    /// Numbers of all sets read, the newest first.
+    pub sets: Vec<i64>,
     /// Objects that are in place (verified: that are as stored).
     pub files: u64,
     /// Bytes of their content.
@@ -68,6 +70,8 @@ pub struct RestoreReport {
     pub noted: u64,
     /// Volumes read, in order.
     pub volumes: Vec<String>,
+    /// Volumes that could not be had; what they hold is among the faults, everything else was read.
+    pub missing_volumes: Vec<String>,
     /// Seconds.
     pub seconds: f64,
     /// Ended before its end, by request.
@@ -171,8 +175,9 @@ impl Appliance {
         cancel: &AtomicBool,
     ) -> Result<RestoreReport, EngineError> {
         let plan = self.plan_restore(request)?;
-        let set = plan.set_id();
-        self.check_keys(set, &request.identities)?;
+        for set in &plan.sets {
+            self.check_keys(SetId(set.set_id), &request.identities)?;
+        }
         self.claim()?;
         let extractor = Extractor::new(&request.target, request.options)
             .map_err(|error| EngineError::Target { path: request.target.clone(), source: Box::new(error) })?;
@@ -180,19 +185,31 @@ impl Appliance {
         let started = Instant::now();
         let mut station = self.station()?;
         let report = SharedReport::default();
-        let sink = Sink::new(Some(extractor.clone()), report.clone());
-        let mut read_back =
-            ReadBack::new(self.catalog(), &mut station, set, &request.identities, progress, cancel);
-        let volumes = read_back.run(&plan.selection, sink)?;
+        for planned in &plan.sets {
+            let set = SetId(planned.set_id);
+            if planned.missing > 0 {
+                report.fault(
+                    b"",
+                    format!(
+                        "{} objects of set {set}: the part that holds them is not in the catalog; put its volume into the library and run `reelward catalog rebuild`",
+                        planned.missing
+                    ),
+                );
+            }
+            let sink = Sink::new(Some(extractor.clone()), report.clone());
+            ReadBack::new(self.catalog(), &mut station, set, &request.identities, progress, cancel)
+                .run(&planned.selection, sink)?;
+        }
         progress.phase(Phase::Finishing);
         for error in extractor.finish_directories() {
             report.with(|report| report.faults.push(Fault { path: String::new(), reason: chain(&error) }));
         }
         let mut report = report.take();
         report.warnings = extractor.take_warnings().iter().map(|warning| chain(warning)).collect();
-        report.set_id = set.0;
-        report.set = plan.set;
-        report.volumes = volumes;
+        report.sets = plan.sets.iter().map(|set| set.set_id).collect();
+        if let Some(newest) = plan.sets.into_iter().next() {
+            (report.set_id, report.set) = (newest.set_id, newest.set);
+        }
         report.seconds = started.elapsed().as_secs_f64();
         report.cancelled = cancel.load(std::sync::atomic::Ordering::Relaxed);
         progress.phase(Phase::Done);

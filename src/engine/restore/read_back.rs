@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::streamed::{Streamed, read_exactly};
 use super::{SharedReport, chain};
-use crate::catalog::{Archive, Catalog, Fragment, Part, SetId, Volume};
+use crate::catalog::{Archive, Catalog, Fragment, Part, SetId, Volume, VolumeId};
 use crate::drive::Drive;
 use crate::engine::station::{Loader, Station};
 use crate::engine::{EngineError, fence};
@@ -76,8 +76,10 @@ pub(in crate::engine) struct ReadBack<'a> {
     archives: HashMap<u32, Archive>,
     decryptors: HashMap<u32, Arc<Decryptor>>,
     parts: Vec<Part>,
-    volumes: Vec<String>,
     mounted: Option<Volume>,
+    /// Volumes that could not be had, and why; the first refusal whole.
+    absent: HashMap<VolumeId, String>,
+    refused: Option<EngineError>,
 }
 
 impl<'a> ReadBack<'a> {
@@ -99,20 +101,22 @@ impl<'a> ReadBack<'a> {
             archives: HashMap::new(),
             decryptors: HashMap::new(),
             parts: Vec::new(),
-            volumes: Vec::new(),
             mounted: None,
+            absent: HashMap::new(),
+            refused: None,
         }
     }
 
-    /// Reads the members with these ordinals; the labels of the volumes read.
+    /// Reads the members with these ordinals. Damage, and volumes that cannot be had, go into the report; everything else
+    /// is read.
     ///
     /// # Errors
-    /// A volume cannot be had or is the wrong one; the catalog failed. Damage to single members goes into the report.
+    /// No volume at all could be had, or the wrong one; the catalog or a device failed.
     pub(in crate::engine) fn run(
         &mut self,
         selection: &[Range<u64>],
         mut sink: Sink,
-    ) -> Result<Vec<String>, EngineError> {
+    ) -> Result<(), EngineError> {
         self.parts = self.catalog.parts_of(self.set)?;
         for archive in self.catalog.archives_of(self.set)? {
             self.archives.insert(archive.number, archive);
@@ -147,7 +151,10 @@ impl<'a> ReadBack<'a> {
         unpackers.finish();
         outcome?;
         self.links(&mut sink)?;
-        Ok(std::mem::take(&mut self.volumes))
+        match self.refused.take() {
+            Some(refused) if self.mounted.is_none() => Err(refused),
+            _ => Ok(()),
+        }
     }
 
     /// Reads members of one archive.
@@ -166,44 +173,68 @@ impl<'a> ReadBack<'a> {
             wanted = &wanted[1..];
         }
         let Some(first) = wanted.first() else { return Ok(()) };
-        let archive = self.archive(first.member.archive)?;
-        let (layout, part) = self.layout(&archive)?;
-        self.mount(part)?;
+        let layout = match self.reach(first.member.archive, &sink.report)? {
+            Ok(layout) => layout,
+            Err(reason) => {
+                for lost in wanted {
+                    sink.report.fault(lost.place(), &reason);
+                }
+                return Ok(());
+            }
+        };
         self.progress.phase(Phase::Transferring);
         self.with_tape(layout.record_size, |this, tape| this.members(&layout, wanted, tape, sink, unpackers))
     }
 
-    fn archive(&self, number: u32) -> Result<Archive, EngineError> {
-        self.archives.get(&number).cloned().ok_or_else(|| {
-            EngineError::Request(format!(
-                "the catalog names archive {number} and has none: run `reelward catalog check`"
-            ))
-        })
-    }
-
-    fn layout(&self, archive: &Archive) -> Result<(ArchiveLayout, Part), EngineError> {
-        let part = self.parts.iter().find(|part| part.number == archive.part).cloned().ok_or_else(|| {
-            EngineError::Request(format!("part {} is missing: run `reelward catalog check`", archive.part))
-        })?;
-        let record_size = self.catalog.volume(part.volume)?.record_size;
-        Ok((archive.layout(record_size), part))
-    }
-
-    /// Has the volume of a part in the drive, and checked.
-    fn mount(&mut self, part: Part) -> Result<(), EngineError> {
-        if self.mounted.as_ref().is_some_and(|mounted| mounted.id == part.volume) {
-            return Ok(());
+    /// Has the volume with an archive in the drive, and checked; how the archive lies there. The inner error says why it
+    /// is out of reach while others may not be.
+    fn reach(
+        &mut self,
+        number: u32,
+        report: &SharedReport,
+    ) -> Result<Result<ArchiveLayout, String>, EngineError> {
+        let archive = self.archives.get(&number);
+        let part = archive.and_then(|archive| self.parts.iter().find(|part| part.number == archive.part));
+        let (Some(archive), Some(part)) = (archive.cloned(), part.cloned()) else {
+            return Ok(Err(format!(
+                "archive {number} of its set is on a volume that the catalog does not know; put that volume into the library and run `reelward catalog rebuild`"
+            )));
+        };
+        if let Some(reason) = self.absent.get(&part.volume) {
+            return Ok(Err(reason.clone()));
         }
         let volume = self.catalog.volume(part.volume)?;
+        let layout = archive.layout(volume.record_size);
+        if self.mounted.as_ref().is_some_and(|mounted| mounted.id == volume.id) {
+            return Ok(Ok(layout));
+        }
+        match self.mount(&volume) {
+            Ok(()) => {}
+            Err(error @ (EngineError::Operator(_) | EngineError::WrongVolume { .. })) => {
+                let reason = format!("volume {} could not be had: {}", volume.label, chain(&error));
+                self.absent.insert(volume.id, reason.clone());
+                report.with(|report| report.missing_volumes.push(volume.label.clone()));
+                self.refused.get_or_insert(error);
+                return Ok(Err(reason));
+            }
+            Err(error) => return Err(error),
+        }
+        report.with(|report| {
+            if !report.volumes.contains(&volume.label) {
+                report.volumes.push(volume.label.clone());
+            }
+        });
+        self.mounted = Some(volume);
+        Ok(Ok(layout))
+    }
+
+    fn mount(&mut self, volume: &Volume) -> Result<(), EngineError> {
         self.progress.phase(Phase::Mounting);
         self.progress.volume(&volume.label);
         let (drive, loader): (&mut Drive, &mut Loader) = self.station.split()?;
         loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
         fence::prepare(drive)?;
-        fence::check_identity(drive, &volume)?;
-        self.volumes.push(volume.label.clone());
-        self.mounted = Some(volume);
-        Ok(())
+        fence::check_identity(drive, volume)
     }
 
     /// Runs `work` with the drive behind a reading thread.
@@ -299,7 +330,7 @@ impl<'a> ReadBack<'a> {
                 }
                 Err(error) => {
                     for lost in run {
-                        sink.report.fault(&lost.path, chain(&error));
+                        sink.report.fault(lost.place(), chain(&error));
                     }
                     return;
                 }
@@ -311,7 +342,7 @@ impl<'a> ReadBack<'a> {
                 self.progress.current(&wanted.path);
                 run = rest;
                 if let Err(error) = self.member(&mut reader, wanted, sink, small) {
-                    sink.report.fault(&wanted.path, chain(&error));
+                    sink.report.fault(wanted.place(), chain(&error));
                     break; // opened again behind it
                 }
                 if small.bytes.len() >= BATCH_BYTES || small.files.len() >= BATCH_FILES {
@@ -388,9 +419,13 @@ impl<'a> ReadBack<'a> {
             .chain([(wanted.member.archive, wanted.member.offset)])
             .collect();
         for (number, offset) in starts {
-            let archive = self.archive(number)?;
-            let (layout, part) = self.layout(&archive)?;
-            self.mount(part)?;
+            let layout = match self.reach(number, &sink.report)? {
+                Ok(layout) => layout,
+                Err(reason) => {
+                    sink.report.fault(wanted.place(), reason);
+                    return Ok(());
+                }
+            };
             let extractor = sink.extractor.as_ref();
             let taken = self.with_tape(layout.record_size, |this, tape| {
                 let end =
@@ -417,7 +452,7 @@ impl<'a> ReadBack<'a> {
                 Ok(read)
             })?;
             if let Err(error) = taken {
-                sink.report.fault(&wanted.path, chain(&error));
+                sink.report.fault(wanted.place(), chain(&error));
                 return Ok(());
             }
         }
@@ -468,9 +503,15 @@ impl<'a> ReadBack<'a> {
         if wanted.member.notes.contains(Notes::SPLIT) {
             self.split(&wanted, sink)?;
         } else {
-            let archive = self.archive(wanted.member.archive)?;
-            let (layout, part) = self.layout(&archive)?;
-            self.mount(part)?;
+            let layout = match self.reach(wanted.member.archive, &sink.report)? {
+                Ok(layout) => layout,
+                Err(reason) => {
+                    for lost in std::iter::once(name).chain(names) {
+                        sink.report.fault(&lost.path, &reason);
+                    }
+                    return Ok(());
+                }
+            };
             let report = sink.report.clone();
             let unpackers = Unpackers::start(
                 1,

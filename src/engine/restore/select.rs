@@ -3,12 +3,23 @@
 use std::ops::Range;
 
 use super::EngineError;
-use crate::catalog::{BackupSet, Catalog, FindQuery, SetId, SetState};
+use crate::catalog::{BackupSet, Catalog, FindQuery, SetState};
 use crate::format::v1::Kind;
 
-/// What a restore reads.
+/// What a restore reads: the newest version of everything asked for.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct RestorePlan {
+    /// Objects.
+    pub members: u64,
+    /// Bytes of their content.
+    pub bytes: u64,
+    /// The sets that are read, the newest first.
+    pub sets: Vec<PlannedSet>,
+}
+
+/// What is read of one set.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct PlannedSet {
     /// Identity of the set.
     pub set: String,
     /// Its number.
@@ -19,6 +30,8 @@ pub struct RestorePlan {
     pub bytes: u64,
     /// Volumes in the order in which they are needed.
     pub volumes: Vec<PlannedVolume>,
+    /// Objects of the selection that the catalog lacks, because a part of the set is not in it.
+    pub missing: u64,
     /// Ordinals, ascending and disjoint.
     #[serde(skip)]
     pub selection: Vec<Range<u64>>,
@@ -33,12 +46,6 @@ pub struct PlannedVolume {
     pub barcode: Option<String>,
     /// Objects on it.
     pub members: u64,
-}
-
-impl RestorePlan {
-    pub(super) fn set_id(&self) -> SetId {
-        SetId(self.set_id)
-    }
 }
 
 /// The set a user means.
@@ -61,7 +68,8 @@ pub(super) fn set_named(catalog: &Catalog, name: &str) -> Result<BackupSet, Engi
     found.ok_or_else(|| EngineError::NoSuchSet { name: name.to_owned() })
 }
 
-/// Plans a restore.
+/// Plans a restore. Without a set named, what a newer set holds below its roots goes before what an older one holds there:
+/// a set is the state of its roots, so what it lacks was gone.
 pub(super) fn plan(
     catalog: &Catalog,
     set: Option<&str>,
@@ -73,56 +81,94 @@ pub(super) fn plan(
             let mut sets = catalog.sets()?;
             sets.retain(|set| set.members > 0);
             // A complete set before one that was cut short, the newest first.
-            sets.sort_by_key(|set| (set.state != SetState::Complete, std::cmp::Reverse(set.started)));
+            sets.sort_by_key(|set| {
+                (set.state != SetState::Complete, std::cmp::Reverse((set.started, set.id.0)))
+            });
             sets
         }
     };
-    let nothing = || EngineError::NothingFound {
-        pattern: if patterns.is_empty() { "the catalog".into() } else { patterns.join(" ") },
-    };
+    let mut matched = vec![false; patterns.len()];
+    let mut covered: Vec<Vec<u8>> = Vec::new();
+    let mut sets = Vec::new();
     for set in candidates {
-        let selection = select(catalog, &set, patterns)?;
+        let mut wanted = Vec::new();
+        if patterns.is_empty() {
+            let end = catalog.parts_of(set.id)?.iter().map(|part| part.ordinals().end).max().unwrap_or(0);
+            wanted.push(0..end);
+        }
+        for (pattern, matched) in patterns.iter().zip(&mut matched) {
+            let found = select(catalog, &set, pattern)?;
+            *matched |= !found.is_empty();
+            wanted.extend(found);
+        }
+        let mut newer = Vec::new();
+        for root in &covered {
+            newer.extend(below(catalog, &set, root)?);
+        }
+        let selection = subtract(merge(wanted), &merge(newer));
+        covered.extend(set.roots.iter().map(|root| {
+            let start = root.iter().position(|byte| *byte != b'/').unwrap_or(root.len());
+            root[start..].to_vec()
+        }));
         if !selection.is_empty() {
-            return describe(catalog, set, selection);
+            sets.push(describe(catalog, set, selection)?);
         }
     }
-    Err(nothing())
+    if let Some((pattern, _)) = patterns.iter().zip(&matched).find(|(_, matched)| !**matched) {
+        return Err(EngineError::NothingFound { pattern: pattern.clone() });
+    }
+    if sets.is_empty() {
+        return Err(EngineError::NothingFound { pattern: set.unwrap_or("the catalog").to_owned() });
+    }
+    let members = sets.iter().map(|set| set.members).sum();
+    let bytes = sets.iter().map(|set| set.bytes).sum();
+    Ok(RestorePlan { members, bytes, sets })
 }
 
-/// Ordinals of one set that match; without patterns all of them.
-fn select(catalog: &Catalog, set: &BackupSet, patterns: &[String]) -> Result<Vec<Range<u64>>, EngineError> {
-    if patterns.is_empty() {
-        let end = catalog.parts_of(set.id)?.iter().map(|part| part.ordinals().end).max().unwrap_or(0);
-        return Ok(merge(std::iter::once(0..end).collect()));
+/// Ordinals of a path of a set: a directory with all it holds, or one object.
+fn below(catalog: &Catalog, set: &BackupSet, path: &[u8]) -> Result<Vec<Range<u64>>, EngineError> {
+    let subtree = catalog.subtree(set.id, path)?;
+    if !subtree.is_empty() {
+        return Ok(subtree);
+    }
+    let found = catalog.lookup(set.id, path)?;
+    Ok(found.map(|(ordinal, _)| ordinal..ordinal + 1).into_iter().collect())
+}
+
+/// Ordinals of one set that match a path or wildcard.
+fn select(catalog: &Catalog, set: &BackupSet, pattern: &str) -> Result<Vec<Range<u64>>, EngineError> {
+    let is_wild = pattern.bytes().any(|byte| matches!(byte, b'*' | b'?' | b'['));
+    if pattern.starts_with('/') && !is_wild {
+        return below(catalog, set, pattern.trim_matches('/').as_bytes());
     }
     let mut ranges = Vec::new();
-    for pattern in patterns {
-        let before = ranges.len();
-        let is_wild = pattern.bytes().any(|byte| matches!(byte, b'*' | b'?' | b'['));
-        if pattern.starts_with('/') && !is_wild {
-            let path = pattern.trim_matches('/').as_bytes();
-            let subtree = catalog.subtree(set.id, path)?;
-            if !subtree.is_empty() {
-                ranges.extend(subtree);
-            } else if let Some((ordinal, _)) = catalog.lookup(set.id, path)? {
-                ranges.push(ordinal..ordinal + 1);
-            }
-        } else {
-            let query =
-                FindQuery { sets: vec![set.id], limit: u64::MAX, ..FindQuery::new(pattern.as_bytes()) };
-            for found in catalog.find(&query)?.rows {
-                ranges.push(found.ordinal..found.ordinal + 1);
-                // A directory that matches is wanted with what it holds.
-                if found.member.kind == Kind::Directory {
-                    ranges.extend(catalog.subtree(set.id, &found.path)?);
-                }
-            }
-        }
-        if ranges.len() == before {
-            return Ok(Vec::new()); // every pattern must match in the same set
+    let query = FindQuery { sets: vec![set.id], limit: u64::MAX, ..FindQuery::new(pattern.as_bytes()) };
+    for found in catalog.find(&query)?.rows {
+        ranges.push(found.ordinal..found.ordinal + 1);
+        // A directory that matches is wanted with what it holds.
+        if found.member.kind == Kind::Directory {
+            ranges.extend(catalog.subtree(set.id, &found.path)?);
         }
     }
-    Ok(merge(ranges))
+    Ok(ranges)
+}
+
+/// What of `ranges` is not in `other`; both sorted and disjoint.
+fn subtract(ranges: Vec<Range<u64>>, other: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut left = Vec::new();
+    for range in ranges {
+        let mut start = range.start;
+        for cut in other.iter().filter(|cut| cut.start < range.end && cut.end > range.start) {
+            if cut.start > start {
+                left.push(start..cut.start);
+            }
+            start = start.max(cut.end);
+        }
+        if start < range.end {
+            left.push(start..range.end);
+        }
+    }
+    left
 }
 
 /// Sorted, overlapping and adjoining ranges joined.
@@ -143,7 +189,7 @@ fn describe(
     catalog: &Catalog,
     set: BackupSet,
     selection: Vec<Range<u64>>,
-) -> Result<RestorePlan, EngineError> {
+) -> Result<PlannedSet, EngineError> {
     let parts = catalog.parts_of(set.id)?;
     let mut members = 0;
     let mut bytes = 0;
@@ -172,15 +218,24 @@ fn describe(
             }
         }
     }
-    Ok(RestorePlan { set: set.uuid, set_id: set.id.0, members, bytes, volumes, selection })
+    let asked: u64 = selection.iter().map(|range| range.end - range.start).sum();
+    let missing = asked.saturating_sub(members);
+    Ok(PlannedSet { set: set.uuid, set_id: set.id.0, members, bytes, volumes, missing, selection })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::merge;
+    use super::{merge, subtract};
 
     #[test]
     fn ranges_are_sorted_and_joined() {
         assert_eq!(merge(vec![8..9, 0..3, 3..4, 2..3, 9..9]), [0..4, 8..9]);
+    }
+
+    #[test]
+    fn what_is_newer_is_taken_out() {
+        assert_eq!(subtract(vec![0..10, 20..30], &[3..5, 9..22, 29..40]), [0..3, 5..9, 22..29]);
+        assert_eq!(subtract(vec![0..10], &[]), [0..10]);
+        assert!(subtract(vec![4..6], &[0..10]).is_empty());
     }
 }

@@ -188,6 +188,8 @@ impl Reader<'_> {
         let opened = open_file(directory, name).and_then(|fd| rustix::fs::fstat(&fd).map(|s| (fd, s)));
         let (fd, status) = match opened {
             Ok(opened) => opened,
+            // Listed as a file, a symbolic link now.
+            Err(Errno::LOOP) => return self.special(directory, name, FileType::Symlink),
             Err(errno) => return self.failed(directory, name, ProblemKind::Unreadable, errno),
         };
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
