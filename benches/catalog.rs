@@ -11,7 +11,7 @@ use reelward::catalog::{
     Archive, Catalog, Checkpoint, FindQuery, IndexLocation, NewPart, NewSet, NewVolume, PartEnd, SetId,
     SetState, VolumeId,
 };
-use reelward::format::v1::index::{ArchiveDescription, PartState, SetDescription};
+use reelward::format::v1::index::{PartState, SetDescription};
 use reelward::format::v1::{Kind, Member, Notes};
 
 /// SplitMix64: the same names on every machine.
@@ -491,18 +491,7 @@ fn rebuild(
     for (set, part, path) in &files {
         let set = catalog.set(*set).expect("set");
         let archives = catalog.archives_of(set.id).expect("archives");
-        let archives = archives
-            .iter()
-            .map(|a| ArchiveDescription {
-                archive: a.number,
-                file: a.file,
-                block: a.block,
-                records: a.records,
-                stream_bytes: a.stream_bytes,
-                stored_bytes: a.stored_bytes,
-                header_bytes: a.header_bytes,
-            })
-            .collect();
+        let archives = archives.iter().map(|archive| archive.describe()).collect();
         let description = SetDescription {
             format: SetDescription::FORMAT.into(),
             version: 1,

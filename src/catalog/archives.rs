@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params};
 use super::ids::{Int, uint};
 use super::{Catalog, CatalogError, Result, SetId};
 use crate::format::v1::archive_layout::ArchiveLayout;
-use crate::format::v1::index::PackedFrames;
+use crate::format::v1::index::{ArchiveDescription, PackedFrames};
 
 /// An archive file of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,6 +33,19 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// As `set.json` lists it.
+    pub fn describe(&self) -> ArchiveDescription {
+        ArchiveDescription {
+            archive: self.number,
+            file: self.file,
+            block: self.block,
+            records: self.records,
+            stream_bytes: self.stream_bytes,
+            stored_bytes: self.stored_bytes,
+            header_bytes: self.header_bytes,
+        }
+    }
+
     /// How it is stored, on a volume with records of `record_size` bytes.
     pub fn layout(&self, record_size: u32) -> ArchiveLayout {
         ArchiveLayout {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::format::v1::index::{ArchiveDescription, PackedFrames, PartState, SetDescription};
+use crate::format::v1::index::{PackedFrames, PartState, SetDescription};
 use crate::format::v1::{Kind, Member, Notes};
 
 pub(super) struct Rig {
@@ -289,17 +289,7 @@ pub(super) fn description(catalog: &Catalog, part: &Part, last: bool) -> SetDesc
         recipients: set.recipients,
         volume: "vol".into(),
         previous: None,
-        archives: archives
-            .map(|a| ArchiveDescription {
-                archive: a.number,
-                file: a.file,
-                block: a.block,
-                records: a.records,
-                stream_bytes: a.stream_bytes,
-                stored_bytes: a.stored_bytes,
-                header_bytes: a.header_bytes,
-            })
-            .collect(),
+        archives: archives.map(|archive| archive.describe()).collect(),
     }
 }
 

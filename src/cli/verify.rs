@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, args: VerifyArgs) -> Result<Outcome, CliErr
     let cancel = interrupt::watch()?;
     let request =
         VerifyRequest { set: args.set, volume: args.volume, identities: identities(&args.identity)? };
-    let mut appliance = context.open()?;
+    let mut appliance = context.open_existing()?;
     let report =
         monitor::watched(output, "verify", |progress| appliance.verify(&request, progress, &cancel))?;
     warn(output, &report);

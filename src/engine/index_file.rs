@@ -6,7 +6,7 @@ use super::EngineError;
 use crate::catalog::{Catalog, Part, PartEnd};
 use crate::drive::{Drive, DriveError};
 use crate::format::age::{self, Encryptor, Recipient};
-use crate::format::v1::index::{ArchiveDescription, PartState, SetDescription};
+use crate::format::v1::index::{PartState, SetDescription};
 use crate::format::v1::index_file;
 
 /// Writes the index of `part` at the drive's position, which is the end of its last archive file, and makes the
@@ -100,17 +100,7 @@ pub(super) fn describe(
         recipients: set.recipients,
         volume: volume.uuid,
         previous,
-        archives: archives
-            .map(|archive| ArchiveDescription {
-                archive: archive.number,
-                file: archive.file,
-                block: archive.block,
-                records: archive.records,
-                stream_bytes: archive.stream_bytes,
-                stored_bytes: archive.stored_bytes,
-                header_bytes: archive.header_bytes,
-            })
-            .collect(),
+        archives: archives.map(|archive| archive.describe()).collect(),
     })
 }
 

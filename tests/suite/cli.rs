@@ -253,6 +253,71 @@ fn a_missing_volume_is_waited_for_with_3() {
 }
 
 #[test]
+fn commands_that_only_look_make_nothing() {
+    let (_place, reelward) = place();
+    let state = reelward.state_dir().to_owned();
+    let commands: &[&[&str]] = &[
+        &["ls"],
+        &["ls", "/etc"],
+        &["find", "*"],
+        &["tape", "list"],
+        &["tape", "info", "RW0001L9"],
+        &["catalog", "check"],
+        &["restore", "--dry-run"],
+        &["verify"],
+    ];
+    for command in commands {
+        let (_, stderr) = reelward.exits(1, *command);
+        assert!(stderr.contains(state.to_str().unwrap()) && stderr.contains("--state-dir"), "{stderr}");
+        assert!(!state.exists(), "{command:?}");
+    }
+    fs::create_dir(&state).unwrap();
+    reelward.exits(1, ["tape", "list"]);
+    assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+}
+
+#[test]
+fn an_empty_drive_asks_for_the_cartridge_to_label() {
+    let (place, reelward) = place();
+    let library = place.path().join("library");
+    reelward.ok(with_path(&["virtual", "create"], &library, &[]));
+    let drive = format!("virtual://{}#drive0", library.display());
+    for more in [&[][..], &["--label", "new"]] {
+        let (_, stderr) = reelward.exits(3, ["tape", "label", "--drive", &drive].iter().chain(more));
+        assert!(stderr.contains("put the cartridge to be labelled into"), "{stderr}");
+    }
+}
+
+#[test]
+fn what_is_left_as_it_is_has_its_reason_in_words() {
+    let (place, reelward) = place();
+    reelward.ok(with_path(&["backup"], &place.path().join("data"), &[]));
+    let out = place.path().join("out");
+    reelward.ok(with_path(&["restore", "--to"], &out, &[]));
+    let again = reelward.json(with_path(&["restore", "--to"], &out, &[]));
+    let reason = again["skipped_list"][0]["reason"].as_str().unwrap();
+    assert_eq!(reason, "left as it is: the name is taken");
+}
+
+#[test]
+fn an_encrypted_set_without_its_key_is_not_verified_and_no_fault() {
+    let (place, reelward) = place();
+    let key = place.path().join("key");
+    let recipient = reelward.ok(with_path(&["key", "create", "--output"], &key, &[]));
+    let data = place.path().join("data");
+    reelward.ok(with_path(&["backup"], &data, &["--encrypt-to", recipient.trim()]));
+    let (stdout, stderr) = reelward.exits(1, ["verify", "--json"]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&report["faults"], report["unchecked"].as_array().unwrap().len()),
+        (&0.into(), 1),
+        "{stdout}"
+    );
+    assert!(stderr.contains("not verified: set") && stderr.contains(recipient.trim()), "{stderr}");
+    reelward.ok(with_path(&["verify", "--identity"], &key, &[]));
+}
+
+#[test]
 fn the_circle_closes_on_a_small_tree() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");

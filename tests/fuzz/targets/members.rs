@@ -9,7 +9,8 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = IndexReader::new(bytes).map(|mut sections| while let Ok(Some(_)) = sections.next_section() {});
     let (mut file, mut rest) = (MAGIC.to_vec(), bytes);
     while let [kind, low, high, after @ ..] = rest {
-        let (payload, after) = after.split_at(usize::from(u16::from_le_bytes([*low, *high])).min(after.len()));
+        let (payload, after) =
+            after.split_at(usize::from(u16::from_le_bytes([*low, *high])).min(after.len()));
         rest = after;
         let mut payload = payload.to_vec();
         if *kind == b'M' {
