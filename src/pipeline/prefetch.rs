@@ -9,10 +9,11 @@ use crate::drive::{BlockAddress, Drive, DriveError, ReadOutcome};
 use crate::format::v1::archive_layout::RecordSource;
 
 enum Command {
-    /// Go to `block`, and read ahead from there.
+    /// Go to `block`, and read ahead from there up to `allowed`, exclusively.
     Seek {
         block: u64,
         turn: u64,
+        allowed: u64,
     },
     /// Read ahead up to this block, exclusively.
     Allow(u64),
@@ -40,6 +41,8 @@ pub struct Prefetch {
     /// Next block that the consumer will get, and the first one not allowed yet.
     next: u64,
     allowed: u64,
+    /// What the thread knows of it.
+    told: u64,
     name: String,
 }
 
@@ -58,15 +61,23 @@ impl Prefetch {
             reader.run(&commands_out, &records_in, &spare_out, record_size);
             reader.drive
         })?;
-        Ok(Prefetch { commands, records, spare, thread: Some(thread), turn: 0, next: 0, allowed: 0, name })
+        Ok(Prefetch {
+            commands,
+            records,
+            spare,
+            thread: Some(thread),
+            turn: 0,
+            next: 0,
+            allowed: 0,
+            told: 0,
+            name,
+        })
     }
 
     /// Records before `block` will be wanted.
     pub fn allow(&mut self, block: u64) {
-        if block > self.allowed {
-            self.allowed = block;
-            let _ = self.commands.send(Command::Allow(block));
-        }
+        // Told with the next seek: where the tape stands now, what follows may not be wanted.
+        self.allowed = self.allowed.max(block);
     }
 
     /// Gives the drive back.
@@ -87,12 +98,16 @@ impl RecordSource for &mut Prefetch {
         self.turn += 1;
         self.next = block;
         let turn = self.turn;
-        self.commands.send(Command::Seek { block, turn }).map_err(|_| gone(&self.name))
+        let allowed = self.allowed;
+        self.told = allowed;
+        self.commands.send(Command::Seek { block, turn, allowed }).map_err(|_| gone(&self.name))
     }
 
     fn next_record(&mut self, record: &mut Vec<u8>) -> io::Result<bool> {
-        if self.next >= self.allowed {
-            self.commands.send(Command::More).map_err(|_| gone(&self.name))?;
+        if self.next >= self.told {
+            let more = if self.next < self.allowed { Command::Allow(self.allowed) } else { Command::More };
+            self.told = self.allowed;
+            self.commands.send(more).map_err(|_| gone(&self.name))?;
         }
         loop {
             let (turn, found) = self.records.recv().map_err(|_| gone(&self.name))?;
@@ -165,8 +180,9 @@ impl Reader {
                 Err(_) | Ok(Command::Stop) => return,
                 Ok(Command::Allow(block)) => self.allowed = self.allowed.max(block),
                 Ok(Command::More) => self.extra += 1,
-                Ok(Command::Seek { block, turn }) => {
+                Ok(Command::Seek { block, turn, allowed }) => {
                     self.turn = turn;
+                    self.allowed = allowed;
                     self.extra = 0;
                     self.position = block;
                     let sought = self.drive.locate(BlockAddress(block));
