@@ -11,6 +11,7 @@ pub mod encryption;
 pub mod exchange;
 pub mod generation;
 pub mod inquiry;
+pub mod iscsi;
 pub mod log;
 pub mod mode;
 pub mod opcode;
