@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::EngineError;
-use crate::scsi::iscsi::{self, Iscsi};
 use crate::scsi::Transport;
 use crate::scsi::generation::Generation;
+use crate::scsi::iscsi::{self, Iscsi};
+use crate::scsi::linux_sg::LinuxSg;
 use crate::virtual_library::{Layout, Unit, VirtualLibrary, parse_url};
 
 /// Devices named for one command; what is not named is found.
@@ -73,6 +74,9 @@ impl Devices {
             };
             let target = iscsi::Target::parse(name, secret.as_deref()).map_err(wrong)?;
             return Ok(Box::new(Iscsi::open(target)?));
+        }
+        if name.starts_with('/') {
+            return Ok(Box::new(LinuxSg::open(name)?));
         }
         Err(EngineError::Device {
             name: name.to_owned(),

@@ -10,6 +10,7 @@ use crate::format::v1::FormatError;
 use crate::format::v1::index::IndexError;
 use crate::pipeline::PipelineError;
 use crate::scsi::iscsi::IscsiError;
+use crate::scsi::linux_sg::SgError;
 use crate::sources::SelectionError;
 use crate::virtual_library::VirtualError;
 
@@ -45,6 +46,9 @@ pub enum EngineError {
     /// An iSCSI device cannot be opened.
     #[error("the iSCSI device cannot be used")]
     Iscsi(#[from] IscsiError),
+    /// A device node cannot be opened.
+    #[error("the device cannot be used")]
+    Sg(#[from] SgError),
     /// A backup's threads failed.
     #[error("the backup stopped")]
     Pipeline(#[from] PipelineError),

@@ -142,7 +142,11 @@ impl<M> Buffer<M> {
 
     /// Wakes both sides for good.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        // Nothing takes what is left: whoever waits for an answer to a mark must see that none comes.
+        state.queue.clear();
+        drop(state);
         self.changed.notify_all();
     }
 }

@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod generation;
 pub mod inquiry;
 pub mod iscsi;
+pub mod linux_sg;
 pub mod log;
 pub mod mode;
 pub mod opcode;

@@ -17,14 +17,8 @@ use super::url::Target;
 use crate::scsi::{Data, Reply, Status};
 
 /// Names under which the library is known, the one of Debian 12 (package `libiscsi7`) first.
-const LIBRARIES: [&str; 6] = [
-    "libiscsi.so.7",
-    "libiscsi.so.8",
-    "libiscsi.so.9",
-    "libiscsi.so.10",
-    "libiscsi.so.11",
-    "libiscsi.so",
-];
+const LIBRARIES: [&str; 6] =
+    ["libiscsi.so.7", "libiscsi.so.8", "libiscsi.so.9", "libiscsi.so.10", "libiscsi.so.11", "libiscsi.so"];
 
 /// `struct iscsi_context`, never looked into.
 #[repr(C)]
@@ -218,7 +212,8 @@ impl Session {
             return Err(ConnectFailure::Target(session.error()));
         }
         if let Some(user) = &target.user {
-            let (user, secret) = (text(user)?, zeroize::Zeroizing::new(text(&target.secret)?.into_bytes_with_nul()));
+            let (user, secret) =
+                (text(user)?, zeroize::Zeroizing::new(text(&target.secret)?.into_bytes_with_nul()));
             // SAFETY: both end with zero and are copied by the callee.
             let refused = unsafe {
                 (api.iscsi_set_initiator_username_pwd)(context, user.as_ptr(), secret.as_ptr().cast())
@@ -237,8 +232,7 @@ impl Session {
             .map_err(|_| ConnectFailure::Target("the address holds a zero byte".into()))?;
         let (context, done) = (self.context, self.expect());
         // SAFETY: the address ends with zero and is copied by the callee; `done` outlives the context.
-        let started =
-            unsafe { (self.api.iscsi_connect_async)(context, portal.as_ptr(), finished, done) };
+        let started = unsafe { (self.api.iscsi_connect_async)(context, portal.as_ptr(), finished, done) };
         self.step(started, deadline)?;
         let done = self.expect();
         // SAFETY: as above.
@@ -322,7 +316,8 @@ impl Session {
 
     /// Serves what the target sent while nothing was under way; whether the session can be used.
     fn is_alive(&mut self) -> bool {
-        const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR).union(PollFlags::RDHUP).union(PollFlags::NVAL);
+        const GONE: PollFlags =
+            PollFlags::HUP.union(PollFlags::ERR).union(PollFlags::RDHUP).union(PollFlags::NVAL);
         while self.alive {
             let found = self.poll(PollFlags::IN | PollFlags::RDHUP, Duration::ZERO);
             if found.intersects(GONE) {
@@ -350,7 +345,12 @@ impl Session {
     }
 
     /// Executes one CDB.
-    pub(super) fn execute(&mut self, cdb: &[u8], data: Data<'_>, timeout: Duration) -> Result<Reply, Failure> {
+    pub(super) fn execute(
+        &mut self,
+        cdb: &[u8],
+        data: Data<'_>,
+        timeout: Duration,
+    ) -> Result<Reply, Failure> {
         let length = data.len();
         let (Ok(size), Ok(expected)) = (c_int::try_from(cdb.len()), c_int::try_from(length)) else {
             return Err(Failure::Gone("command or data too long".into()));
@@ -386,11 +386,8 @@ impl Session {
             let null = std::ptr::null_mut();
             refused | (self.api.iscsi_scsi_command_async)(self.context, self.lun, task, finished, null, done)
         };
-        let outcome = if started == 0 {
-            self.wait(Instant::now() + timeout)
-        } else {
-            Err(Failure::Gone(self.error()))
-        };
+        let outcome =
+            if started == 0 { self.wait(Instant::now() + timeout) } else { Err(Failure::Gone(self.error())) };
         let reply = match outcome {
             // SAFETY: the command has finished; the task and what it points to are ours until it is freed.
             Ok(status) if (0..NOT_SCSI).contains(&status) => Ok(unsafe { reply(&*task, status, length) }),

@@ -123,7 +123,8 @@ fn initiator_name(file: Option<&str>) -> String {
     if let Some(name) = configured {
         return name.to_owned();
     }
-    let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let host =
+        nix::unistd::gethostname().map(|host| host.to_string_lossy().to_lowercase()).unwrap_or_default();
     let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || ".-".contains(*c)).collect();
     format!("iqn.2026-11.local.reelward:{}", if host.is_empty() { "host" } else { &host })
 }
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn an_unreachable_target_is_told_without_the_secret() {
-        let target = Target::parse("iscsi://me%hidden-secret@127.0.0.1:1/iqn.2026-01.test:none/0", None).unwrap();
+        let target =
+            Target::parse("iscsi://me%hidden-secret@127.0.0.1:1/iqn.2026-01.test:none/0", None).unwrap();
         let told = format!("{:?}", Iscsi::open(target).unwrap_err());
         assert!(!told.contains("hidden-secret"), "{told}");
         assert!(told.contains("127.0.0.1:1") || told.contains("Library"), "{told}");

@@ -45,11 +45,12 @@ impl Target {
         let rest = url.strip_prefix(SCHEME).ok_or(UrlError("no iscsi:// at the beginning"))?;
         // A secret may hold any character; names of hosts and targets hold no `@`.
         let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
-        let (user, own) = match login.map(|login| login.split_once('%').map_or((login, None), |(u, s)| (u, Some(s)))) {
-            Some(("", _)) => return Err(UrlError("the user name is empty")),
-            Some((user, own)) => (Some(user.to_owned()), own),
-            None => (None, None),
-        };
+        let (user, own) =
+            match login.map(|login| login.split_once('%').map_or((login, None), |(u, s)| (u, Some(s)))) {
+                Some(("", _)) => return Err(UrlError("the user name is empty")),
+                Some((user, own)) => (Some(user.to_owned()), own),
+                None => (None, None),
+            };
         let secret = match (&user, own.or(secret)) {
             (None, _) => "",
             (Some(_), Some(secret)) => secret,
@@ -58,7 +59,8 @@ impl Target {
             }
         };
         let mut parts = rest.split('/');
-        let (Some(portal), Some(name), Some(lun), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(portal), Some(name), Some(lun), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(UrlError("host, target name and LUN are needed"));
         };
@@ -66,7 +68,8 @@ impl Target {
         if !known || name.len() > LONGEST_NAME {
             return Err(UrlError("the target name is none: it begins with iqn., eui. or naa."));
         }
-        let lun = lun.parse().ok().filter(|lun| LUNS.contains(lun)).ok_or(UrlError("the LUN is no number"))?;
+        let lun =
+            lun.parse().ok().filter(|lun| LUNS.contains(lun)).ok_or(UrlError("the LUN is no number"))?;
         Ok(Target {
             portal: with_port(portal)?,
             name: name.to_owned(),
@@ -115,7 +118,8 @@ mod tests {
     fn names_of_targets_are_read() {
         let plain = Target::parse("iscsi://gateway/iqn.2026-01.test:vtl/3", None).unwrap();
         assert_eq!((plain.portal.as_str(), plain.lun, plain.user), ("gateway:3260", 3, None));
-        let chap = Target::parse("iscsi://me%p/a@ss%@[fe80::1]:13260/iqn.2026-01.test:vtl/0", Some("x")).unwrap();
+        let chap =
+            Target::parse("iscsi://me%p/a@ss%@[fe80::1]:13260/iqn.2026-01.test:vtl/0", Some("x")).unwrap();
         assert_eq!(chap.portal, "[fe80::1]:13260");
         assert_eq!((chap.user.as_deref(), chap.secret.as_str()), (Some("me"), "p/a@ss%"));
         let from_outside = Target::parse("iscsi://me@[::1]/iqn.x/0", Some("outside")).unwrap();
