@@ -13,9 +13,9 @@ use crate::virtual_library::{Layout, Unit, VirtualLibrary, parse_url};
 /// Devices named for one command; what is not named is found.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceChoice {
-    /// `virtual://DIR#drive0`.
+    /// `/dev/nst0`, `/dev/sg3`, `/dev/tape/by-id/NAME`, `iscsi://HOST/TARGET/LUN`, `virtual://DIR#drive0`.
     pub drive: Option<String>,
-    /// `virtual://DIR#changer`.
+    /// `/dev/sch0`, `/dev/sg4`, `iscsi://HOST/TARGET/LUN`, `virtual://DIR#changer`.
     pub changer: Option<String>,
 }
 

@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod backup_restore;
 mod crash;
+mod iscsi;
 mod rebuild;
 mod refusals;
 mod support;

@@ -9,6 +9,9 @@ mod url;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use url::{SCHEME, SECRET_VARIABLE, Target, UrlError};
@@ -20,6 +23,8 @@ use super::{Data, Reply, Status, Transport, TransportError};
 const MAX_TRANSFER: usize = 8 << 20;
 /// Connecting and logging in may take so long.
 const LOGIN_LIMIT: Duration = Duration::from_secs(20);
+/// Targets ping an idle initiator every few seconds, and drop one that does not answer.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Open-iSCSI's file: targets may admit initiators by name.
 const INITIATOR_FILE: &str = "/etc/iscsi/initiatorname.iscsi";
 /// Fixed sense: unit attention, I_T nexus loss occurred.
@@ -49,7 +54,49 @@ pub struct Iscsi {
     target: Target,
     initiator: String,
     name: String,
-    session: Option<Session>,
+    session: Arc<Mutex<Option<Session>>>,
+    idle: Option<Idle>,
+}
+
+/// The thread that answers the target's pings between commands.
+struct Idle {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Idle {
+    fn start(session: Arc<Mutex<Option<Session>>>) -> std::io::Result<Idle> {
+        let (stop, stopped) = channel();
+        let serve = move || {
+            while stopped.recv_timeout(IDLE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                // A session in use answers by itself.
+                if let Ok(mut session) = session.try_lock()
+                    && let Some(session) = session.as_mut()
+                {
+                    session.if_alive();
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("iscsi idle".into()).spawn(serve)?;
+        Ok(Idle { stop, thread })
+    }
+
+    fn end(self) {
+        drop(self.stop);
+        let _ = self.thread.join(); // it runs nothing that panics
+    }
+}
+
+fn lock(session: &Mutex<Option<Session>>) -> MutexGuard<'_, Option<Session>> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Iscsi {
+    fn drop(&mut self) {
+        if let Some(idle) = self.idle.take() {
+            idle.end();
+        }
+    }
 }
 
 impl fmt::Debug for Iscsi {
@@ -65,8 +112,11 @@ impl Iscsi {
     /// The library is missing; the target cannot be reached or refuses.
     pub fn open(target: Target) -> Result<Iscsi, IscsiError> {
         let initiator = initiator_name(std::fs::read_to_string(INITIATOR_FILE).ok().as_deref());
-        let mut opened = Iscsi { name: target.to_string(), target, initiator, session: None };
-        opened.session = Some(opened.log_in()?);
+        let session = Arc::default();
+        let mut opened = Iscsi { name: target.to_string(), target, initiator, session, idle: None };
+        *lock(&opened.session) = Some(opened.log_in()?);
+        // Without the thread a target that pings drops the session when it idles: then the next command finds a new one.
+        opened.idle = Idle::start(Arc::clone(&opened.session)).ok();
         Ok(opened)
     }
 
@@ -84,14 +134,15 @@ impl Iscsi {
 
 impl Transport for Iscsi {
     fn execute(&mut self, cdb: &[u8], data: Data<'_>, timeout: Duration) -> Result<Reply, TransportError> {
-        let Some(session) = self.session.as_mut().and_then(Session::if_alive) else {
-            self.session = None;
-            self.session = Some(self.log_in().map_err(|error| self.gone(error.to_string()))?);
+        let mut held = lock(&self.session);
+        let Some(session) = held.as_mut().and_then(Session::if_alive) else {
+            *held = None; // the old session ends before the new one begins
+            *held = Some(self.log_in().map_err(|error| self.gone(error.to_string()))?);
             let sense = NEXUS_LOST.to_vec();
             return Ok(Reply { status: Status::CheckCondition, sense, transferred: 0 });
         };
         session.execute(cdb, data, timeout).map_err(|failure| {
-            self.session = None;
+            *held = None;
             match failure {
                 Failure::TimedOut => TransportError::TimedOut {
                     device: self.name.clone(),
