@@ -194,6 +194,11 @@ impl Changer {
             }
             elements.extend(found.into_iter().map(Element::from));
         }
+        // Some libraries set the bit ACCESS nowhere: then it says nothing.
+        let others = |element: &&mut Element| element.kind != ElementKind::Transport;
+        if elements.iter_mut().filter(others).all(|element| !element.accessible) {
+            elements.iter_mut().for_each(|element| element.accessible = true);
+        }
         let inventory = Inventory { elements };
         self.robot = inventory.of(ElementKind::Transport).next().map_or(0, |robot| robot.address.0);
         Ok(inventory)

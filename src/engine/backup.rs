@@ -111,6 +111,8 @@ pub struct BackupReport {
 const PROBLEMS_TOLD: usize = 1000;
 /// Share of the room on a volume that the buffer may hold: what waits there still has to fit.
 const BUFFER_SHARE: u64 = 8;
+/// Where the drive does not tell the room, only its early warning does, and little fits behind it.
+const BUFFER_IN_THE_DARK: usize = 8 << 20;
 
 impl Appliance {
     /// Backs up.
@@ -150,9 +152,9 @@ impl Appliance {
             started: super::now(),
         })?;
         self.catalog().begin_part(&NewPart { set, number: 1, volume: volume.id, first_ordinal: 0 })?;
-        let buffer_bytes = remaining.map_or(request.buffer_bytes, |room| {
-            request.buffer_bytes.min(usize::try_from(room / BUFFER_SHARE).unwrap_or(usize::MAX))
-        });
+        let most = remaining
+            .map_or(BUFFER_IN_THE_DARK, |room| usize::try_from(room / BUFFER_SHARE).unwrap_or(usize::MAX));
+        let buffer_bytes = request.buffer_bytes.min(most);
         let options = StoreOptions {
             set: set_uuid.clone(),
             record_size: volume.record_size as usize,

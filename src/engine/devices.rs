@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use super::EngineError;
 use crate::scsi::Transport;
 use crate::scsi::generation::Generation;
+use crate::scsi::iscsi::{self, Iscsi};
+use crate::scsi::linux_sg::LinuxSg;
 use crate::virtual_library::{Layout, Unit, VirtualLibrary, parse_url};
 
 /// Devices named for one command; what is not named is found.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceChoice {
-    /// `virtual://DIR#drive0`.
+    /// `/dev/nst0`, `/dev/sg3`, `/dev/tape/by-id/NAME`, `iscsi://HOST/TARGET/LUN`, `virtual://DIR#drive0`.
     pub drive: Option<String>,
-    /// `virtual://DIR#changer`.
+    /// `/dev/sch0`, `/dev/sg4`, `iscsi://HOST/TARGET/LUN`, `virtual://DIR#changer`.
     pub changer: Option<String>,
 }
 
@@ -56,15 +58,31 @@ impl Devices {
 
     /// Opens one device by name.
     pub(super) fn open(&mut self, name: &str) -> Result<Box<dyn Transport>, EngineError> {
-        match parse_url(name) {
-            Some((directory, Unit::Drive(number))) => Ok(Box::new(self.library(&directory)?.drive(number)?)),
-            Some((directory, Unit::Changer)) => Ok(Box::new(self.library(&directory)?.changer())),
-            None => Err(EngineError::Device {
-                name: name.to_owned(),
-                reason:
-                    "this version opens virtual libraries only: virtual://DIR#drive0, virtual://DIR#changer"
-                        .into(),
-            }),
+        if let Some((directory, unit)) = parse_url(name) {
+            let library = self.library(&directory)?;
+            return Ok(match unit {
+                Unit::Drive(number) => Box::new(library.drive(number)?),
+                Unit::Changer => Box::new(library.changer()),
+            });
         }
+        if name.starts_with(iscsi::SCHEME) {
+            let secret = std::env::var(iscsi::SECRET_VARIABLE).ok();
+            // The name may hold a secret: it is told only as far as it was understood.
+            let wrong = |error: iscsi::UrlError| EngineError::Device {
+                name: iscsi::SCHEME.to_owned(),
+                reason: error.to_string(),
+            };
+            let target = iscsi::Target::parse(name, secret.as_deref()).map_err(wrong)?;
+            return Ok(Box::new(Iscsi::open(target)?));
+        }
+        if name.starts_with('/') {
+            return Ok(Box::new(LinuxSg::open(name)?));
+        }
+        Err(EngineError::Device {
+            name: name.to_owned(),
+            reason: "no device name. Devices are /dev/nst0, /dev/sg3, /dev/sch0, /dev/tape/by-id/NAME, \
+                     iscsi://HOST/TARGET/LUN, virtual://DIR#drive0 and virtual://DIR#changer"
+                .into(),
+        })
     }
 }

@@ -9,6 +9,8 @@ use crate::format::age::AgeError;
 use crate::format::v1::FormatError;
 use crate::format::v1::index::IndexError;
 use crate::pipeline::PipelineError;
+use crate::scsi::iscsi::IscsiError;
+use crate::scsi::linux_sg::SgError;
 use crate::sources::SelectionError;
 use crate::virtual_library::VirtualError;
 
@@ -49,6 +51,12 @@ pub enum EngineError {
     /// The virtual library failed.
     #[error("the virtual library failed")]
     Virtual(#[from] VirtualError),
+    /// An iSCSI device cannot be opened.
+    #[error("the iSCSI device cannot be used")]
+    Iscsi(#[from] IscsiError),
+    /// A device node cannot be opened.
+    #[error("the device cannot be used")]
+    Sg(#[from] SgError),
     /// A backup's threads failed.
     #[error("the backup stopped")]
     Pipeline(#[from] PipelineError),

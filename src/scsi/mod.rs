@@ -11,6 +11,8 @@ pub mod encryption;
 pub mod exchange;
 pub mod generation;
 pub mod inquiry;
+pub mod iscsi;
+pub mod linux_sg;
 pub mod log;
 pub mod mode;
 pub mod opcode;

@@ -56,10 +56,16 @@ pub fn parse_long(bytes: &[u8]) -> Option<Reported> {
         end: bit_at(bytes, 0, 0x40),
         beyond_early_warning: bit_at(bytes, 0, 0x01),
         partition: u32_at(bytes, 4)?,
-        block: u64_at(bytes, 8).filter(|_| block_known),
+        block: u64_at(bytes, 8).filter(|block| block_known && credible(bytes, *block)),
         file: u64_at(bytes, 16).filter(|_| file_known),
         flushed: None,
     })
+}
+
+/// Block 0 is the beginning of the partition, and then the bit BOP is set. Targets that do not keep a position were seen
+/// to answer zeros without it.
+fn credible(bytes: &[u8], block: u64) -> bool {
+    block != 0 || bit_at(bytes, 0, 0x80)
 }
 
 /// The short form (SSC-4 table 50).
@@ -73,7 +79,7 @@ pub fn parse_short(bytes: &[u8]) -> Option<Reported> {
         end: bit_at(bytes, 0, 0x40),
         beyond_early_warning: bit_at(bytes, 0, 0x01),
         partition: u8_at(bytes, 1)?.into(),
-        block: u32_at(bytes, 4).filter(|_| known).map(u64::from),
+        block: u32_at(bytes, 4).map(u64::from).filter(|block| known && credible(bytes, *block)),
         file: None,
         flushed: u32_at(bytes, 8).filter(|_| known).map(u64::from),
     })

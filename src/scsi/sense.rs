@@ -305,7 +305,11 @@ impl Sense {
 
     /// Nothing recorded from here on; includes the blank check without a code that some drives give.
     pub fn end_of_data(&self) -> bool {
-        self.key == SenseKey::BlankCheck && matches!(self.code, Code::END_OF_DATA | Code::NONE)
+        match self.key {
+            SenseKey::BlankCheck => matches!(self.code, Code::END_OF_DATA | Code::NONE),
+            SenseKey::NoSense => self.code == Code::END_OF_DATA, // so some targets say it
+            _ => false,
+        }
     }
 
     /// The end-of-data mark is gone: the tape was cut off while writing.

@@ -8,7 +8,7 @@ mod tokens;
 use std::path::{Path, PathBuf};
 
 /// Files under `src/` that may hold `unsafe`: the ioctl and the C boundary.
-const UNSAFE_ALLOWED: &[&str] = &[];
+const UNSAFE_ALLOWED: &[&str] = &["src/scsi/iscsi/ffi.rs", "src/scsi/linux_sg/ioctl.rs"];
 
 /// Lines of one file, its tests not counted.
 const MAX_LINES: usize = 650;

@@ -6,6 +6,7 @@ mod cli;
 mod backup_restore;
 mod crash;
 mod faults;
+mod iscsi;
 mod rebuild;
 mod refusals;
 mod restore_rules;

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use reelward::drive::Drive;
 use reelward::engine::{
-    Appliance, BackupReport, BackupRequest, DeviceChoice, EngineError, RestoreReport, RestoreRequest,
-    Settings,
+    Appliance, BackupReport, BackupRequest, DeviceChoice, EngineError, RebuildReport, RebuildRequest,
+    RestoreReport, RestoreRequest, Settings,
 };
 use reelward::pipeline::Progress;
 use reelward::scsi::Generation;
@@ -16,11 +16,12 @@ use reelward::virtual_library::{Layout, VirtualLibrary};
 /// A state directory `state`, a tree `tree`, a restore target `out`.
 pub struct Bench {
     directory: tempfile::TempDir,
+    devices: DeviceChoice,
 }
 
 impl Bench {
     pub fn new() -> Bench {
-        Bench { directory: tempfile::tempdir().unwrap() }
+        Bench { directory: tempfile::tempdir().unwrap(), devices: DeviceChoice::default() }
     }
 
     /// A library of small cartridges.
@@ -40,12 +41,38 @@ impl Bench {
         self
     }
 
+    /// Named devices instead of the embedded library.
+    pub fn devices(mut self, drive: &str, changer: &str) -> Bench {
+        self.devices = DeviceChoice { drive: Some(drive.into()), changer: Some(changer.into()) };
+        self
+    }
+
+    /// What the catalog says of members and where they are.
+    pub fn members(&self) -> Vec<String> {
+        let lines: Vec<String> = self.open().catalog().export().unwrap().map(Result::unwrap).collect();
+        let wanted = |line: &String| line.starts_with("member ") || line.starts_with("archive ");
+        lines.into_iter().filter(wanted).collect()
+    }
+
+    /// Removes the catalog.
+    pub fn forget_catalog(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.path(&format!("state/catalog.sqlite{suffix}")));
+        }
+    }
+
+    pub fn rebuild(&self) -> RebuildReport {
+        self.open()
+            .rebuild(&RebuildRequest::default(), &Progress::default(), &AtomicBool::new(false))
+            .unwrap()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     pub fn open(&self) -> Appliance {
-        Appliance::open(Settings { state: self.path("state"), devices: DeviceChoice::default() }).unwrap()
+        Appliance::open(Settings { state: self.path("state"), devices: self.devices.clone() }).unwrap()
     }
 
     pub fn backup(&self, change: impl FnOnce(&mut BackupRequest)) -> BackupReport {

@@ -4,4 +4,5 @@
 pub mod bench;
 pub mod random;
 pub mod reelward;
+pub mod tgt;
 pub mod tree;
