@@ -128,8 +128,8 @@ fn the_device_suite() {
     assert_eq!(inventory.find("REEL01L5").unwrap().address, ElementAddress(1));
     assert_eq!(inventory.find("REEL06L5").unwrap().address, ElementAddress(1029));
     drive.unload().unwrap();
-    assert!(!drive.is_loaded().unwrap());
     changer.move_medium(ElementAddress(1), ElementAddress(1031)).unwrap();
+    assert!(!drive.is_loaded().unwrap());
     let occupied = changer.move_medium(ElementAddress(1025), ElementAddress(1026));
     assert!(matches!(occupied, Err(ChangerError::DestinationFull { .. })), "{occupied:?}");
     let empty = changer.move_medium(ElementAddress(1024), ElementAddress(1030));
