@@ -98,7 +98,7 @@ fn a_query_that_meets_a_reset_loses_the_position_too() {
 #[test]
 fn other_attentions_let_a_write_go_on_only_at_its_place() {
     let (mut drive, script) = rewound();
-    script.expect(&[0x0a], check(0x06, 0x2a, 0x03)).expect(&[0x34, 6], position(0, 0, 0));
+    script.expect(&[0x0a], check(0x06, 0x2a, 0x03)).expect(&[0x34, 6], position(0x80, 0, 0));
     script.expect(&[0x0a], Answer::Good);
     drive.write(b"one").unwrap();
     script.expect(&[0x0a], check(0x06, 0x3f, 0x01)).expect(&[0x34, 6], position(0, 7, 0));
@@ -285,7 +285,7 @@ fn a_drive_that_does_not_tell_its_position_is_counted() {
 #[test]
 fn spacing_stops_where_it_must() {
     let (mut drive, script) = rewound();
-    script.expect(&[0x34, 6], position(0, 0, 0)).expect(&[0x11, 1, 0, 0, 2], Answer::Good);
+    script.expect(&[0x34, 6], position(0x80, 0, 0)).expect(&[0x11, 1, 0, 0, 2], Answer::Good);
     drive.space_filemarks(2).unwrap();
     assert_eq!(drive.place.file, Some(2));
     script.expect(&[0x11, 1, 0xff, 0xff, 0xfb], Answer::Check(0xf0, 0x40, 3, 0x00, 0x04, Vec::new()));
