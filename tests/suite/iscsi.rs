@@ -165,7 +165,6 @@ fn a_lost_session_loses_the_position_and_nothing_else() {
     let (mut drive, _changer) = loaded(&tgt);
     drive.write(b"first").unwrap();
     drive.write_filemarks(1, false).unwrap();
-    // The same initiator session is taken over elsewhere: the target closes ours.
     tgt.drop_sessions();
     let lost = drive.write(b"second");
     assert!(matches!(lost, Err(DriveError::PositionLost { .. } | DriveError::Transport { .. })), "{lost:?}");
