@@ -122,6 +122,8 @@ pub struct Drive {
     /// TapeAlert flags that reading page 2Eh has cleared in the drive since the cartridge came.
     alerts: u64,
     scratch: Vec<u8>,
+    /// The target was seen to leave out data of records shorter than was asked for: the length of the last one read.
+    cuts: Option<usize>,
 }
 
 impl fmt::Debug for Drive {
@@ -148,6 +150,7 @@ impl Drive {
             reports_position: None,
             alerts: 0,
             scratch: Vec::new(),
+            cuts: None,
         };
         let reply = drive.ask(&inquiry::standard(inquiry::ALLOCATION), inquiry::ALLOCATION.into())?;
         let inquiry = reply.and_then(|bytes| Inquiry::parse(&bytes)).ok_or_else(|| DriveError::Reply {

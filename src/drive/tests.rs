@@ -98,7 +98,7 @@ fn a_query_that_meets_a_reset_loses_the_position_too() {
 #[test]
 fn other_attentions_let_a_write_go_on_only_at_its_place() {
     let (mut drive, script) = rewound();
-    script.expect(&[0x0a], check(0x06, 0x2a, 0x03)).expect(&[0x34, 6], position(0, 0, 0));
+    script.expect(&[0x0a], check(0x06, 0x2a, 0x03)).expect(&[0x34, 6], position(0x80, 0, 0));
     script.expect(&[0x0a], Answer::Good);
     drive.write(b"one").unwrap();
     script.expect(&[0x0a], check(0x06, 0x3f, 0x01)).expect(&[0x34, 6], position(0, 7, 0));
@@ -190,6 +190,12 @@ fn records_filemarks_and_the_end() {
     script
         .expect(&[0x08, 0, 0, 0, 8], odd(3, b"hello".to_vec()))
         .expect(&[0x08], odd(3, b"hello\0\0\0".to_vec())) // a residual that reads 0
+        .expect(&[0x08], odd(3, b"hel".to_vec())) // data left out: once more, with its own length
+        .expect(&[0x11, 0, 0xff, 0xff, 0xff], Answer::Good)
+        .expect(&[0x08, 0, 0, 0, 5], Answer::Bytes(b"hello".to_vec()))
+        .expect(&[0x08, 0, 0, 0, 5], odd(-3, b"12345".to_vec())) // the next one is longer
+        .expect(&[0x11, 0, 0xff, 0xff, 0xff], Answer::Good)
+        .expect(&[0x08, 0, 0, 0, 8], Answer::Bytes(b"12345678".to_vec()))
         .expect(&[0x08], Answer::Bytes(b"12345678".to_vec()))
         .expect(&[0x08], odd(-92, b"12345678".to_vec()))
         .expect(&[0x08], Answer::Bytes(b"123".to_vec())) // GOOD, but bytes are missing
@@ -199,6 +205,9 @@ fn records_filemarks_and_the_end() {
     assert_eq!(drive.read(&mut buffer).unwrap(), ReadOutcome::Record(5));
     assert_eq!(&buffer[..5], b"hello");
     assert_eq!(drive.read(&mut buffer).unwrap(), ReadOutcome::Record(5));
+    assert_eq!(drive.read(&mut buffer).unwrap(), ReadOutcome::Record(5));
+    assert_eq!(&buffer[..5], b"hello");
+    assert_eq!(drive.read(&mut buffer).unwrap(), ReadOutcome::Record(8));
     assert_eq!(drive.read(&mut buffer).unwrap(), ReadOutcome::Record(8));
     let error = drive.read(&mut buffer).unwrap_err();
     assert_eq!(error.to_string(), "double: the record has 100 bytes, the buffer 8");
@@ -206,7 +215,7 @@ fn records_filemarks_and_the_end() {
     assert_eq!(drive.read(&mut buffer).unwrap(), ReadOutcome::Filemark);
     assert_eq!(drive.read(&mut buffer).unwrap(), ReadOutcome::EndOfData);
     let at = drive.position().unwrap();
-    assert_eq!((at.block, at.file), (BlockAddress(6), Some(FileNumber(1))));
+    assert_eq!((at.block, at.file), (BlockAddress(8), Some(FileNumber(1))));
     script.done();
 }
 
@@ -276,7 +285,7 @@ fn a_drive_that_does_not_tell_its_position_is_counted() {
 #[test]
 fn spacing_stops_where_it_must() {
     let (mut drive, script) = rewound();
-    script.expect(&[0x34, 6], position(0, 0, 0)).expect(&[0x11, 1, 0, 0, 2], Answer::Good);
+    script.expect(&[0x34, 6], position(0x80, 0, 0)).expect(&[0x11, 1, 0, 0, 2], Answer::Good);
     drive.space_filemarks(2).unwrap();
     assert_eq!(drive.place.file, Some(2));
     script.expect(&[0x11, 1, 0xff, 0xff, 0xfb], Answer::Check(0xf0, 0x40, 3, 0x00, 0x04, Vec::new()));

@@ -140,7 +140,8 @@ impl Drive {
     }
 
     fn read_bytes(&mut self, buffer: &mut [u8]) -> Result<ReadOutcome, DriveError> {
-        let asked = buffer.len().min(self.transport.max_transfer()).min(LONGEST_RECORD);
+        let room = buffer.len().min(self.transport.max_transfer()).min(LONGEST_RECORD);
+        let asked = self.cuts.map_or(room, |last| last.min(room));
         let command = u32::try_from(asked).map(tape::read_variable).unwrap_or_default();
         let data = Data::In(buffer.get_mut(..asked).unwrap_or_default());
         let answer = self.send(&command, data, Kind::Relative)?;
@@ -160,7 +161,11 @@ impl Drive {
         }
         if sense.incorrect_length && matches!(sense.key, SenseKey::NoSense | SenseKey::RecoveredError) {
             self.advance(1, 0);
-            return self.odd_record(asked, &answer, &sense);
+            let found = odd_length(asked, &answer, &sense);
+            if found <= room && (found > asked || answer.transferred < found) {
+                return self.read_again(buffer, found);
+            }
+            return self.odd_record(asked, found, &answer);
         }
         self.place.counted = self.place.counted.filter(|_| sense.key == SenseKey::IllegalRequest);
         if sense.key == SenseKey::MediumError && sense.code == Code::END_OF_MEDIUM {
@@ -169,18 +174,26 @@ impl Drive {
         Err(self.failure(opcode::READ_6, sense))
     }
 
-    /// A record that is shorter or longer than the buffer. INFORMATION is asked less found; the transport's own count
-    /// may say nothing of it.
-    fn odd_record(&self, asked: usize, answer: &Answer, sense: &Sense) -> Result<ReadOutcome, DriveError> {
-        let found = match sense.information {
-            Some(residual) => i64::try_from(asked)
-                .ok()
-                .and_then(|asked| asked.checked_sub(residual))
-                .and_then(|found| usize::try_from(found).ok())
-                .unwrap_or(usize::MAX),
-            None if answer.transferred < asked => answer.transferred,
-            None => usize::MAX, // longer, by how much is not told
-        };
+    /// A record whose length is known only now: some targets leave out data where a record is shorter than was asked for.
+    /// The tape goes back over it, and from now on the length of the record before is asked for.
+    fn read_again(&mut self, buffer: &mut [u8], found: usize) -> Result<ReadOutcome, DriveError> {
+        let file = self.place.file;
+        self.space_records(-1)?;
+        self.place.file = file;
+        self.cuts = Some(found);
+        let command = u32::try_from(found).map(tape::read_variable).unwrap_or_default();
+        let data = Data::In(buffer.get_mut(..found).unwrap_or_default());
+        let answer = self.send(&command, data, Kind::Relative)?;
+        if let Some(sense) = answer.sense.filter(|sense| !warns(sense)) {
+            self.place.counted = None;
+            return Err(self.failure(opcode::READ_6, sense));
+        }
+        self.advance(1, 0);
+        self.record(found, found, answer.transferred)
+    }
+
+    /// A record that is shorter or longer than the buffer.
+    fn odd_record(&self, asked: usize, found: usize, answer: &Answer) -> Result<ReadOutcome, DriveError> {
         let trailer = if self.protected { PROTECTION } else { 0 };
         if found > asked {
             let (asked, found) = (asked - trailer.min(asked), found - trailer);
@@ -200,6 +213,20 @@ impl Drive {
             });
         }
         Ok(ReadOutcome::Record(found))
+    }
+}
+
+/// Bytes of a record that is not as long as was asked for. INFORMATION is asked less found; the transport's own count may
+/// say nothing of it.
+fn odd_length(asked: usize, answer: &Answer, sense: &Sense) -> usize {
+    match sense.information {
+        Some(residual) => i64::try_from(asked)
+            .ok()
+            .and_then(|asked| asked.checked_sub(residual))
+            .and_then(|found| usize::try_from(found).ok())
+            .unwrap_or(usize::MAX),
+        None if answer.transferred < asked => answer.transferred,
+        None => usize::MAX, // longer, by how much is not told
     }
 }
 

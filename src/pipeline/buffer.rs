@@ -156,6 +156,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_waits_for_an_answer_to_a_mark_is_not_forgotten() {
+        let buffer = Buffer::new(2, false);
+        let (reply, answer) = crossbeam_channel::bounded::<()>(1);
+        buffer.mark(reply).unwrap();
+        buffer.close();
+        assert!(answer.recv().is_err());
+    }
+
+    #[test]
     fn a_dry_drive_waits_for_the_high_watermark() {
         let buffer: Buffer<()> = Buffer::new(8, true);
         std::thread::scope(|scope| {

@@ -113,6 +113,16 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn zeros_are_no_position() {
+        let mut bytes = [0; LONG_LENGTH];
+        bytes[0] = 0x20;
+        assert_eq!(parse_long(&bytes).unwrap().block, None);
+        assert_eq!(parse_short(&bytes).unwrap().block, None);
+        bytes[0] = 0x80;
+        assert_eq!(parse_long(&bytes).unwrap().block, Some(0));
+    }
+
+    #[test]
     fn long_form() {
         let mut bytes = [0u8; LONG_LENGTH];
         bytes[0] = 0x41;

@@ -137,7 +137,10 @@ fn failures_exit_with_1_and_name_the_way_out() {
         (&["restore", "--to", &target, "--identity", "/not/there"], "key file"),
         (&["virtual", "export", "NOPE", &target], "NOPE"),
         (&["ls", "--drive", "/dev/nst0", "--set", "99"], "reelward ls"),
-        (&["library", "status", "--drive", "/dev/nst0"], "virtual://"),
+        (&["library", "status", "--drive", "tape0"], "virtual://"),
+        (&["library", "status", "--drive", "/dev/null"], "no tape drive or changer"),
+        (&["library", "status", "--drive", "/dev/not-there"], "/dev/not-there"),
+        (&["library", "status", "--changer", "iscsi://me%secret@host/disk/0"], "USER[%SECRET]@"),
     ];
     for (command, way_out) in cases {
         let (_, stderr) = reelward.exits(1, *command);

@@ -128,8 +128,8 @@ fn the_device_suite() {
     assert_eq!(inventory.find("REEL01L5").unwrap().address, ElementAddress(1));
     assert_eq!(inventory.find("REEL06L5").unwrap().address, ElementAddress(1029));
     drive.unload().unwrap();
-    assert!(!drive.is_loaded().unwrap());
     changer.move_medium(ElementAddress(1), ElementAddress(1031)).unwrap();
+    assert!(!drive.is_loaded().unwrap());
     let occupied = changer.move_medium(ElementAddress(1025), ElementAddress(1026));
     assert!(matches!(occupied, Err(ChangerError::DestinationFull { .. })), "{occupied:?}");
     let empty = changer.move_medium(ElementAddress(1024), ElementAddress(1030));
@@ -165,7 +165,6 @@ fn a_lost_session_loses_the_position_and_nothing_else() {
     let (mut drive, _changer) = loaded(&tgt);
     drive.write(b"first").unwrap();
     drive.write_filemarks(1, false).unwrap();
-    // The same initiator session is taken over elsewhere: the target closes ours.
     tgt.drop_sessions();
     let lost = drive.write(b"second");
     assert!(matches!(lost, Err(DriveError::PositionLost { .. } | DriveError::Transport { .. })), "{lost:?}");
