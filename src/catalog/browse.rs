@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::directories::{Span, by_path, spans};
 use super::lookup::{each_member, each_name, member_at};
 use super::members::{count_visible, overlap, visible};
+use super::sets::newest_first;
 use super::{Catalog, DirectoryId, Result, SetId};
 use crate::format::v1::Member;
 
@@ -85,10 +86,7 @@ impl Catalog {
 fn views(connection: &Connection, set: Option<SetId>, directory: DirectoryId) -> Result<Vec<View>> {
     let sets: Vec<SetId> = match set {
         Some(set) => vec![set],
-        None => connection
-            .prepare_cached("SELECT id FROM backup_set WHERE state <> 3 ORDER BY id DESC")?
-            .query_map([], |r| r.get(0))?
-            .collect::<rusqlite::Result<_>>()?,
+        None => newest_first(connection)?,
     };
     let views = sets.into_iter().filter_map(|set| View::open(connection, set, directory).transpose());
     views.collect()

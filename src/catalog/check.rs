@@ -12,8 +12,10 @@ const MAX_PROBLEMS: usize = 100;
 /// What [`Catalog::check`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckReport {
-    /// What is wrong, in words; empty when all is well. At most 100.
+    /// What is damaged, in words; empty when all is well. At most 100.
     pub problems: Vec<String>,
+    /// What is not there, in words, and how to get it: parts of sets whose volumes no rebuild has read. At most 100.
+    pub missing: Vec<String>,
     /// Sets looked at.
     pub sets: u64,
     /// Members looked at.
@@ -23,9 +25,14 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether nothing is wrong.
+    /// Whether nothing is wrong and nothing missing.
     pub fn is_sound(&self) -> bool {
-        self.problems.is_empty()
+        !self.is_damaged() && self.missing.is_empty()
+    }
+
+    /// Whether only a new catalog helps.
+    pub fn is_damaged(&self) -> bool {
+        !self.problems.is_empty()
     }
 
     fn problem(&mut self, text: String) {
@@ -43,7 +50,8 @@ struct Sums {
 }
 
 impl Catalog {
-    /// SQLite's own check, then: checksums of all blocks, ordinals without gaps, counts that add up, parents before children.
+    /// SQLite's own check, then: checksums of all blocks, ordinals without gaps, counts that add up, parents before children, parts that
+    /// are missing.
     pub fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         let connection = self.pool.get()?;
@@ -76,6 +84,15 @@ impl Catalog {
         )?;
         for set in self.sets()? {
             report.sets += 1;
+            for number in self.missing_parts(set.id)? {
+                if report.missing.len() < MAX_PROBLEMS {
+                    report.missing.push(format!(
+                        "set {} lacks part {number} ({}): put the volume that holds it into the library and run \
+                         `reelward catalog rebuild`; what the other parts hold can be restored",
+                        set.id, set.uuid
+                    ));
+                }
+            }
             for part in self.parts_of(set.id)? {
                 check_part(&connection, &set, &part, &mut report)?;
             }

@@ -9,6 +9,7 @@ use super::directories::{by_path, spans};
 use super::members::{PathCache, count_visible, join, overlap, resolve, visible};
 use super::pool::Pool;
 use super::scan::{Scan, Unit, count_units, units_of};
+use super::sets::newest_first;
 use super::{Catalog, CatalogError, Pattern, Result, SetId, lookup};
 use crate::format::v1::{Kind, Member};
 
@@ -127,10 +128,10 @@ impl Catalog {
 }
 
 fn wanted_sets(connection: &Connection, query: &FindQuery) -> Result<Vec<SetId>> {
-    let mut statement =
-        connection.prepare_cached("SELECT id FROM backup_set WHERE state <> 3 ORDER BY id DESC")?;
-    let all = statement.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<Vec<SetId>>>()?;
-    Ok(all.into_iter().filter(|s| query.sets.is_empty() || query.sets.contains(s)).collect())
+    Ok(newest_first(connection)?
+        .into_iter()
+        .filter(|s| query.sets.is_empty() || query.sets.contains(s))
+        .collect())
 }
 
 fn everything(set: SetId, visible: &[Range<u64>], window: &mut Window) {

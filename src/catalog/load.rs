@@ -356,14 +356,21 @@ fn finish(
         "UPDATE backup_set SET committed_members = max(committed_members, ?2), warnings = max(warnings, ?3) WHERE id = ?1",
         params![set, Int(gathered.next), Int(information.warnings)],
     )?;
+    let has_gaps = !parts::missing(connection, set)?.is_empty();
     if description.last {
         let state = match description.state {
+            PartState::Complete if has_gaps => SetState::Incomplete,
             PartState::Complete => SetState::Complete,
             PartState::Interrupted | PartState::Continued => SetState::Interrupted,
         };
         connection.execute(
             "UPDATE backup_set SET state = ?2, finished = ?3 WHERE id = ?1",
             params![set, state as u8, parse_time(&description.written)?],
+        )?;
+    } else if !has_gaps {
+        connection.execute(
+            "UPDATE backup_set SET state = ?2 WHERE id = ?1 AND state = ?3",
+            params![set, SetState::Complete as u8, SetState::Incomplete as u8],
         )?;
     }
     Ok(())

@@ -93,6 +93,22 @@ pub(super) fn of_set(connection: &Connection, set: SetId) -> Result<Vec<Part>> {
     Ok(statement.query_map([set], read)?.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Numbers of the parts that are missing before the last that is known.
+pub(super) fn missing(connection: &Connection, set: SetId) -> Result<Vec<u32>> {
+    Ok(gaps(&of_set(connection, set)?))
+}
+
+/// Numbers missing between 1 and the last of `parts`, which ascend. A number from tape can be any: 100 gaps are named.
+fn gaps(parts: &[Part]) -> Vec<u32> {
+    let mut expected = 1;
+    let mut missing = Vec::new();
+    for part in parts {
+        missing.extend((expected..part.number).take(100 - missing.len().min(100)));
+        expected = part.number.saturating_add(1);
+    }
+    missing
+}
+
 /// Says where the index of a part stands: the part is closed.
 pub(super) fn locate_index(
     connection: &Connection,
@@ -148,6 +164,12 @@ impl Catalog {
     /// The parts of a set, in order.
     pub fn parts_of(&self, set: SetId) -> Result<Vec<Part>> {
         of_set(&*self.pool.get()?, set)
+    }
+
+    /// Numbers of the parts of a set that are missing before the last that is known: their volumes were not read by a
+    /// rebuild. At most 100.
+    pub fn missing_parts(&self, set: SetId) -> Result<Vec<u32>> {
+        missing(&*self.pool.get()?, set)
     }
 
     /// The parts on a volume, in the order of the sets.

@@ -17,6 +17,8 @@ pub enum SetState {
     Interrupted = 2,
     /// Being deleted: no query shows it.
     Deleting = 3,
+    /// After a rebuild: its end is known and complete, a part before it is missing. Complete as soon as that is entered.
+    Incomplete = 4,
 }
 
 impl SetState {
@@ -27,6 +29,7 @@ impl SetState {
             SetState::Complete => "complete",
             SetState::Interrupted => "interrupted",
             SetState::Deleting => "deleting",
+            SetState::Incomplete => "incomplete",
         }
     }
 
@@ -35,6 +38,7 @@ impl SetState {
             0 => SetState::Open,
             1 => SetState::Complete,
             2 => SetState::Interrupted,
+            4 => SetState::Incomplete,
             _ => SetState::Deleting,
         }
     }
@@ -190,7 +194,7 @@ impl Catalog {
     fn sets_where(&self, condition: &str, value: &dyn rusqlite::ToSql) -> Result<Vec<BackupSet>> {
         let reader = self.pool.get()?;
         let mut statement =
-            reader.prepare_cached(&format!("{SELECT} {condition} GROUP BY s.id ORDER BY s.id"))?;
+            reader.prepare_cached(&format!("{SELECT} {condition} GROUP BY s.id ORDER BY s.started, s.id"))?;
         Ok(statement.query_map([value], read)?.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -205,7 +209,7 @@ impl Catalog {
         Ok(self.sets_where("s.uuid = ?1", &uuid)?.pop())
     }
 
-    /// All sets, oldest first.
+    /// All sets, oldest first: by their beginning, for a rebuild numbers them as it meets them.
     pub fn sets(&self) -> Result<Vec<BackupSet>> {
         self.sets_where("s.id > ?1", &0)
     }
@@ -236,6 +240,13 @@ impl Catalog {
             Ok(())
         })
     }
+}
+
+/// The sets that may be seen, newest first: by their beginning, for a rebuild numbers them as it meets them.
+pub(super) fn newest_first(connection: &rusqlite::Connection) -> Result<Vec<SetId>> {
+    let mut statement = connection
+        .prepare_cached("SELECT id FROM backup_set WHERE state <> 3 ORDER BY started DESC, id DESC")?;
+    Ok(statement.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Id and whether a set with this identity is there, in any state.

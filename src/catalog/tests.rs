@@ -545,6 +545,29 @@ fn the_newest_version_of_a_name_is_shown_and_a_deleted_set_is_gone() {
 }
 
 #[test]
+fn the_newest_set_is_the_one_that_began_last() {
+    let rig = Rig::new();
+    let paths = BTreeSet::from([vec![b"d".to_vec(), b"a".to_vec()]]);
+    let (newer, _) = fill(&rig, "set-newer", &paths, 100);
+    let (older, _) = fill(&rig, "set-older", &paths, 100);
+    rig.catalog
+        .lock()
+        .connection
+        .execute("UPDATE backup_set SET started = 500 WHERE id = ?1", [older])
+        .unwrap();
+    assert!(older > newer, "numbered as a rebuild met them");
+    assert_eq!(rig.catalog.sets().unwrap().iter().map(|set| set.id).collect::<Vec<_>>(), [older, newer]);
+    assert_eq!(rig.catalog.browse(None, b"d", 10, 0).unwrap().entries[0].set, newer);
+    assert_eq!(rig.catalog.browse(None, b"", 10, 0).unwrap().entries[0].set, newer);
+    for pattern in [&b"/d/*"[..], b"*", b"a", b"?"] {
+        let found = rig.catalog.find(&FindQuery::new(pattern)).unwrap();
+        let order: Vec<SetId> = found.rows.iter().map(|row| row.set).collect();
+        assert!(order.iter().is_sorted_by_key(|set| *set != newer), "{order:?}");
+        assert!(order.contains(&newer) && order.contains(&older));
+    }
+}
+
+#[test]
 fn two_writers_share_directories() {
     let rig = Rig::new();
     let sets = [rig.set("set-x"), rig.set("set-y")];

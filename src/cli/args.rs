@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::{backup, catalog, find, key, library, ls, restore, tape, try_run, verify, virtual_library};
@@ -22,6 +23,11 @@ pub(super) struct Cli {
     pub(super) global: Global,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// A name that is one: an empty one is what an unset variable in a script leaves.
+pub(super) fn name() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
 }
 
 /// What every command takes.

@@ -26,10 +26,10 @@ pub(super) struct BackupArgs {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Name of the job that the set belongs to
-    #[arg(long, value_name = "NAME", default_value = "backup")]
+    #[arg(long, value_name = "NAME", default_value = "backup", value_parser = super::args::name())]
     job: String,
     /// Leave out what matches: a name, or with a slash a whole path
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = super::args::name())]
     exclude: Vec<String>,
     /// Do not enter other file systems
     #[arg(long)]
@@ -50,10 +50,10 @@ pub(super) struct BackupArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86400))]
     checkpoint_seconds: Option<u64>,
     /// Write to this volume only (label or barcode)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::args::name())]
     volume: Option<String>,
     /// Write to volumes of this pool only
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::args::name())]
     pool: Option<String>,
     /// Label blank cartridges when no volume has room
     #[arg(long)]

@@ -38,22 +38,29 @@ pub(super) fn run(context: &Context, command: CatalogCommand) -> Result<Outcome,
 }
 
 fn check(context: &Context) -> Result<Outcome, CliError> {
-    let report = context.open_existing()?.check_catalog()?;
+    let appliance = context.open_existing()?;
+    context.hint_when_lost(&appliance)?;
+    let report = appliance.check_catalog()?;
     let output = context.output;
     let answer = json!({
         "sound": report.is_sound(),
+        "damaged": report.is_damaged(),
         "problems": report.problems,
+        "missing": report.missing,
         "sets": report.sets,
         "members": report.members,
         "blocks": report.blocks,
     });
-    for problem in &report.problems {
+    for problem in report.problems.iter().chain(&report.missing) {
         output.error(&text::name(problem.as_bytes()));
     }
     output.answer(&answer, || {
         let tone = if report.is_sound() { Tone::Good } else { Tone::Bad };
-        let verdict =
-            if report.is_sound() { "sound" } else { "DAMAGED: `reelward catalog rebuild` makes a new one" };
+        let verdict = match (report.is_damaged(), report.is_sound()) {
+            (true, _) => "DAMAGED: `reelward catalog rebuild` makes a new one",
+            (false, false) => "INCOMPLETE: parts of sets are missing",
+            (false, true) => "sound",
+        };
         format!(
             "{}  {}, {}, {} looked at\n",
             output.paint(tone, verdict),
@@ -65,10 +72,18 @@ fn check(context: &Context) -> Result<Outcome, CliError> {
     Ok(Outcome::from_fault(!report.is_sound()))
 }
 
-fn rebuild(context: &Context, request: RebuildRequest) -> Result<Outcome, CliError> {
+fn rebuild(context: &Context, mut request: RebuildRequest) -> Result<Outcome, CliError> {
     let output = context.output;
     let cancel = interrupt::watch()?;
     let (mut appliance, moved) = Appliance::open_for_rebuild(context.settings())?;
+    if let Some(moved) = &moved {
+        output.warning(&format!(
+            "the catalog was damaged and is moved to {}; a new one is made from all cartridges in reach",
+            moved.display()
+        ));
+        // One volume alone would make a catalog that knows nothing of the others.
+        request.volumes.clear();
+    }
     let report =
         monitor::watched(output, "rebuild", |progress| appliance.rebuild(&request, progress, &cancel))?;
     warn(output, &report);

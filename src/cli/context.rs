@@ -54,6 +54,16 @@ impl Context {
         Ok(Appliance::open_existing(self.settings())?)
     }
 
+    /// Points at a rebuild where the catalog is empty and the library is not.
+    pub(super) fn hint_when_lost(&self, appliance: &Appliance) -> Result<(), CliError> {
+        if appliance.seems_lost()? {
+            self.output.warning(
+                "the catalog is empty, but cartridges of its library are written to: run `reelward catalog rebuild`",
+            );
+        }
+        Ok(())
+    }
+
     /// The state directory and the devices.
     pub(super) fn settings(&self) -> Settings {
         Settings { state: self.state(), devices: self.devices.clone() }

@@ -26,7 +26,7 @@ pub(super) struct FindArgs {
     #[arg(value_name = "PATTERN")]
     pattern: OsString,
     /// Only in this set: number, identity, or `latest`
-    #[arg(long, value_name = "SET")]
+    #[arg(long, value_name = "SET", value_parser = super::args::name())]
     set: Option<String>,
     /// Upper and lower case (ASCII) are the same
     #[arg(long, short)]

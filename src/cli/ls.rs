@@ -23,7 +23,7 @@ pub(super) struct LsArgs {
     #[arg(value_name = "PATH")]
     path: Option<OsString>,
     /// Only this set: number, identity, or `latest`; without it the newest version of every name
-    #[arg(long, value_name = "SET")]
+    #[arg(long, value_name = "SET", value_parser = super::args::name())]
     set: Option<String>,
     /// Names to show at most
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -32,6 +32,7 @@ pub(super) struct LsArgs {
 
 pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome, CliError> {
     let appliance = context.open_existing()?;
+    context.hint_when_lost(&appliance)?;
     let set = args.set.as_deref().map(|name| appliance.set_named(name)).transpose()?.map(|set| set.id);
     match &args.path {
         None => list_sets(context.output, &appliance, set)?,
@@ -50,9 +51,10 @@ fn list_sets(output: Output, appliance: &Appliance, only: Option<SetId>) -> Resu
         for part in catalog.parts_of(set.id)? {
             volumes.push(catalog.volume(part.volume)?.label);
         }
-        rows.push((set, volumes));
+        let missing = catalog.missing_parts(set.id)?;
+        rows.push(SetRow { set, volumes, missing });
     }
-    let sets: Vec<Value> = rows.iter().map(|(set, volumes)| set_json(set, volumes)).collect();
+    let sets: Vec<Value> = rows.iter().map(set_json).collect();
     output.answer(&json!({ "sets": sets }), || {
         if rows.is_empty() {
             return "no backup sets yet; `reelward backup PATH` makes one\n".to_owned();
@@ -68,21 +70,37 @@ fn list_sets(output: Output, appliance: &Appliance, only: Option<SetId>) -> Resu
             ("Volumes", Align::Left),
             ("Paths", Align::Left),
         ]);
-        for (set, volumes) in &rows {
-            table.row(set_row(set, volumes));
+        for row in &rows {
+            table.row(set_row(row));
         }
         table.show(output)
     });
     Ok(())
 }
 
-fn set_row(set: &BackupSet, volumes: &[String]) -> [String; 9] {
+/// A set as it is listed.
+struct SetRow {
+    set: BackupSet,
+    /// Labels, in the order of its parts.
+    volumes: Vec<String>,
+    /// Parts that the catalog lacks.
+    missing: Vec<u32>,
+}
+
+impl SetRow {
+    fn state(&self) -> &'static str {
+        if self.missing.is_empty() { self.set.state.as_str() } else { SetState::Incomplete.as_str() }
+    }
+}
+
+fn set_row(row: &SetRow) -> [String; 9] {
+    let SetRow { set, volumes, .. } = row;
     let roots: Vec<String> = set.roots.iter().map(|root| text::name(root)).collect();
     let encrypted = if set.recipients.is_empty() { "" } else { " encrypted" };
     [
         set.id.to_string(),
         text::time(set.started),
-        format!("{}{encrypted}", set.state.as_str()),
+        format!("{}{encrypted}", row.state()),
         text::count(set.members),
         text::bytes(set.bytes),
         text::count(set.warnings),
@@ -92,15 +110,17 @@ fn set_row(set: &BackupSet, volumes: &[String]) -> [String; 9] {
     ]
 }
 
-fn set_json(set: &BackupSet, volumes: &[String]) -> Value {
+fn set_json(row: &SetRow) -> Value {
+    let SetRow { set, volumes, missing } = row;
     json!({
         "set_id": set.id.0,
         "set": set.uuid,
         "job": set.job,
         "host": set.host,
         "roots": set.roots.iter().map(|root| String::from_utf8_lossy(root).into_owned()).collect::<Vec<_>>(),
-        "state": set.state.as_str(),
-        "is_complete": set.state == SetState::Complete,
+        "state": row.state(),
+        "is_complete": set.state == SetState::Complete && missing.is_empty(),
+        "missing_parts": missing,
         "started": text::rfc3339(set.started),
         "finished": set.finished.and_then(text::rfc3339),
         "members": set.members,
@@ -165,11 +185,10 @@ fn single(
     stored: &[u8],
 ) -> Result<Option<ListingEntry>, CliError> {
     let catalog = appliance.catalog();
-    let mut sets = match set {
+    let sets: Vec<SetId> = match set {
         Some(set) => vec![set],
-        None => catalog.sets()?.into_iter().map(|set| set.id).collect(),
+        None => catalog.sets()?.into_iter().rev().map(|set| set.id).collect(),
     };
-    sets.sort_unstable_by(|a, b| b.cmp(a));
     for set in sets {
         if let Some(found) = catalog.lookup(set, stored)? {
             return Ok(Some(ListingEntry {

@@ -32,7 +32,7 @@ pub(super) struct RestoreArgs {
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     to: Option<PathBuf>,
     /// A set: number, identity, or `latest`
-    #[arg(long, value_name = "SET")]
+    #[arg(long, value_name = "SET", value_parser = super::args::name())]
     set: Option<String>,
     /// What to do with names that are taken
     #[arg(long, value_enum, default_value = "never")]

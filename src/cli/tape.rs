@@ -37,10 +37,10 @@ pub(super) struct LabelArgs {
     /// that is no volume yet
     barcode: Option<String>,
     /// Name of the volume [default: the barcode]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::args::name())]
     label: Option<String>,
     /// Pool of the volume
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::args::name())]
     pool: Option<String>,
     /// Bytes of a record, 16K to 1M [default: 256K]
     #[arg(long, value_name = "SIZE", value_parser = numbers::some_size)]

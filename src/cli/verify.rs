@@ -18,10 +18,10 @@ use crate::engine::{VerifyReport, VerifyRequest};
 )]
 pub(super) struct VerifyArgs {
     /// Only this set: number, identity, or `latest`
-    #[arg(long, value_name = "SET", conflicts_with = "volume")]
+    #[arg(long, value_name = "SET", conflicts_with = "volume", value_parser = super::args::name())]
     set: Option<String>,
     /// Only this volume (label or barcode), its structure included; without both everything in reach
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::args::name())]
     volume: Option<String>,
     /// File with age identities, for encrypted sets
     #[arg(long, value_name = "FILE")]

@@ -6,6 +6,7 @@ use super::station::Loader;
 use super::{BackupRequest, EngineError, fence, index_file};
 use crate::catalog::{Catalog, SetState, Volume, VolumeId, VolumeStatus};
 use crate::drive::{Drive, DriveError};
+use crate::format::v1::Found;
 use crate::format::v1::index::PartState;
 use crate::pipeline::{Phase, Progress};
 
@@ -120,10 +121,15 @@ impl<'a> Allocator<'a> {
             return Err(need("none is labelled and not full; --auto-label takes blank cartridges"));
         }
         let known: Vec<Option<String>> = self.catalog.volumes()?.into_iter().map(|v| v.barcode).collect();
-        let cartridges = self.loader.cartridges()?.unwrap_or_default();
-        for barcode in cartridges.into_iter().filter(|barcode| !known.contains(&Some(barcode.clone()))) {
+        let mut unknown = self.loader.cartridges()?.unwrap_or_default();
+        unknown.retain(|barcode| !known.contains(&Some(barcode.clone())));
+        // A catalog without any volume may be a new one, or one that was lost.
+        if known.is_empty() {
+            self.refuse_unknown(drive, &unknown)?;
+        }
+        for (at, barcode) in unknown.iter().enumerate() {
             let request = LabelRequest {
-                barcode: Some(barcode),
+                barcode: Some(barcode.clone()),
                 pool: self.request.pool.clone(),
                 ..LabelRequest::default()
             };
@@ -135,10 +141,43 @@ impl<'a> Allocator<'a> {
                         .ok_or(EngineError::NoSuchVolume { name: labelled.label });
                 }
                 // Not blank, or write-protected: that cartridge stays as it is.
-                Err(EngineError::NotBlank { .. } | EngineError::WriteProtected { .. }) => {}
+                Err(EngineError::NotBlank { .. }) => {
+                    self.refuse_unknown(drive, unknown.get(at..).unwrap_or_default())?;
+                }
+                Err(EngineError::WriteProtected { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
         Err(need("every cartridge is full or holds something else"))
+    }
+
+    /// Nobody asked for blank cartridges in so many words: then none is labelled while others hold data of ours that the
+    /// catalog does not know, for it is more likely lost than new.
+    fn refuse_unknown(&mut self, drive: &mut Drive, cartridges: &[String]) -> Result<(), EngineError> {
+        if self.request.auto_label {
+            return Ok(());
+        }
+        let mut volumes = Vec::new();
+        for barcode in cartridges {
+            self.loader.mount(drive, Some(barcode), barcode)?;
+            fence::prepare(drive)?;
+            let fence::Identity::Found(found) = fence::identity(drive)? else { continue };
+            let Found::Reelward(file) = *found else { continue };
+            if self.catalog.volume_by_uuid(&file.uuid)?.is_some() {
+                continue;
+            }
+            // Labelled only, as a task does that dies right after: nothing is lost.
+            drive.space_to_end_of_data()?;
+            if drive.position()?.block.0 > 2 {
+                volumes.push(match file.label == *barcode {
+                    true => file.label,
+                    false => format!("{} ({barcode})", file.label),
+                });
+            }
+        }
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        Err(EngineError::UnknownVolumes { volumes: volumes.join(", ") })
     }
 }

@@ -9,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::devices::Devices;
 use super::{DeviceChoice, EngineError, Station};
-use crate::catalog::{Catalog, SetState};
+use crate::catalog::{Catalog, CatalogError, SetState};
 
 /// Where an appliance keeps its state and which devices a command uses.
 #[derive(Debug, Clone)]
@@ -38,10 +38,30 @@ impl Appliance {
     /// # Errors
     /// The directory cannot be made or read, or the catalog is damaged.
     pub fn open(settings: Settings) -> Result<Appliance, EngineError> {
-        let state = |source| EngineError::State { path: settings.state.clone(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state).map_err(state)?;
+        make_directory(&settings.state)?;
         let catalog = Catalog::open(&settings.state.join(CATALOG))?;
         Ok(Appliance { settings, catalog, devices: Devices::default(), lock: None })
+    }
+
+    /// Opens and claims the state directory even where its catalog is damaged, in whatever way [`Catalog::check`] finds:
+    /// that one is moved aside, never deleted, and a new one begun. Returns where it was moved.
+    ///
+    /// # Errors
+    /// As [`Appliance::open`] and [`Appliance::claim`]; the damaged file cannot be renamed.
+    pub fn open_for_rebuild(settings: Settings) -> Result<(Appliance, Option<PathBuf>), EngineError> {
+        make_directory(&settings.state)?;
+        // Nobody may write to the file that is looked at and perhaps moved.
+        let lock = take_lock(&settings.state)?;
+        match Appliance::open(settings.clone()).and_then(|opened| opened.recovered().map(|()| opened)) {
+            Ok(opened) if is_undamaged(&opened.catalog)? => {
+                return Ok((Appliance { lock: Some(lock), ..opened }, None));
+            }
+            Ok(_) => {}
+            Err(EngineError::Catalog(error)) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+        let moved = Catalog::move_aside(&settings.state.join(CATALOG))?;
+        Ok((Appliance { lock: Some(lock), ..Appliance::open(settings)? }, Some(moved)))
     }
 
     /// Opens a state directory for looking only: nothing is made.
@@ -52,7 +72,10 @@ impl Appliance {
         match std::fs::metadata(settings.state.join(CATALOG)) {
             Ok(_) => Appliance::open(settings),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(EngineError::NoState { path: settings.state })
+                Err(match has_written_cartridges(&settings.state) {
+                    true => EngineError::LostCatalog { path: settings.state },
+                    false => EngineError::NoState { path: settings.state },
+                })
             }
             Err(source) => Err(EngineError::State { path: settings.state, source }),
         }
@@ -73,6 +96,16 @@ impl Appliance {
         &self.settings.state
     }
 
+    /// Whether the catalog knows nothing while cartridges of the embedded library hold something: it was lost, and a
+    /// rebuild brings it back.
+    ///
+    /// # Errors
+    /// The catalog failed.
+    pub fn seems_lost(&self) -> Result<bool, EngineError> {
+        let is_empty = self.catalog.sets()?.is_empty() && self.catalog.volumes()?.is_empty();
+        Ok(is_empty && has_written_cartridges(&self.settings.state))
+    }
+
     /// Device and inode of directories that no backup may enter: a backup must not store itself.
     pub(super) fn own_directories(&self) -> Vec<(u64, u64)> {
         std::fs::metadata(&self.settings.state).map(|m| vec![(m.dev(), m.ino())]).unwrap_or_default()
@@ -86,14 +119,12 @@ impl Appliance {
         if self.lock.is_some() {
             return Ok(());
         }
-        let path = self.settings.state.join("lock");
-        let error = |source| EngineError::State { path: self.settings.state.clone(), source };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
-        self.lock =
-            Some(Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-                Errno::EWOULDBLOCK => EngineError::Busy { path: self.settings.state.clone() },
-                other => error(other.into()),
-            })?);
+        self.lock = Some(take_lock(&self.settings.state)?);
+        self.recovered()
+    }
+
+    /// Clears what a task that died left behind; the lock is held.
+    fn recovered(&self) -> Result<(), EngineError> {
         for left in self.catalog.recover()? {
             self.catalog.finish_set(left.set, SetState::Interrupted, super::now())?;
         }
@@ -114,4 +145,41 @@ impl Appliance {
         let changer = choice.changer.map(|name| self.devices.open(&name)).transpose()?;
         Station::open(drive, changer)
     }
+}
+
+fn make_directory(state: &Path) -> Result<(), EngineError> {
+    let error = |source| EngineError::State { path: state.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(error)
+}
+
+fn take_lock(state: &Path) -> Result<Flock<File>, EngineError> {
+    let error = |source| EngineError::State { path: state.to_owned(), source };
+    let file =
+        File::options().create(true).truncate(false).write(true).open(state.join("lock")).map_err(error)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => EngineError::Busy { path: state.to_owned() },
+        other => error(other.into()),
+    })
+}
+
+/// Whether the check finds no damage; parts that are missing are none.
+fn is_undamaged(catalog: &Catalog) -> Result<bool, EngineError> {
+    match catalog.check() {
+        Ok(report) => Ok(!report.is_damaged()),
+        Err(error) if error.is_damage() => Ok(false),
+        // What SQLite itself did not complain of: a value that is not what its column holds.
+        Err(CatalogError::Sql(error)) if error.sqlite_error_code().is_none() => Ok(false),
+        Err(CatalogError::Json(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a cartridge of the embedded library is not blank; nothing is opened or made.
+fn has_written_cartridges(state: &Path) -> bool {
+    let Ok(cartridges) = std::fs::read_dir(Devices::embedded_directory(state).join("cartridges")) else {
+        return false;
+    };
+    cartridges
+        .flatten()
+        .any(|cartridge| std::fs::metadata(cartridge.path().join("index")).is_ok_and(|index| index.len() > 0))
 }

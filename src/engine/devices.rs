@@ -26,9 +26,14 @@ pub(super) struct Devices {
 }
 
 impl Devices {
+    /// Where the library under a state directory lies.
+    pub(super) fn embedded_directory(state: &Path) -> PathBuf {
+        state.join("library")
+    }
+
     /// The library under a state directory, made at first use.
     pub(super) fn embedded(&mut self, state: &Path) -> Result<VirtualLibrary, EngineError> {
-        let directory = state.join("library");
+        let directory = Devices::embedded_directory(state);
         if !directory.join("library.json").exists() {
             let layout = Layout {
                 drives: 2,

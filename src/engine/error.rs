@@ -33,6 +33,22 @@ pub enum EngineError {
         /// The state directory.
         path: PathBuf,
     },
+    /// There was something to look at.
+    #[error(
+        "{}: no catalog here, but cartridges of its library are written to: run `reelward catalog rebuild`", path.display()
+    )]
+    LostCatalog {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// Cartridges hold volumes of ours that the catalog has not heard of.
+    #[error(
+        "this catalog does not know volume(s) in the library that hold data: {volumes}; nothing was written. Run `reelward catalog rebuild` to take them in; to leave them alone and use blank cartridges, give --auto-label"
+    )]
+    UnknownVolumes {
+        /// Label and barcode of each.
+        volumes: String,
+    },
     /// Another task holds the state directory.
     #[error("{}: another task is running on this state directory; wait for it or name another with --state-dir", path.display())]
     Busy {
@@ -171,13 +187,16 @@ pub enum EngineError {
     },
     /// A volume holds sets that the catalog still counts on.
     #[error(
-        "volume {volume} holds {sets} backup set(s); nothing was written. Use --destroy-sets to give them up"
+        "volume {volume} holds {sets} backup set(s){}; nothing was written. Use --destroy-sets to give them up",
+        elsewhere(others)
     )]
     HoldsSets {
         /// The volume.
         volume: String,
         /// How many.
         sets: usize,
+        /// Labels of other volumes that parts of these sets lie on.
+        others: Vec<String>,
     },
     /// A label, barcode or the like that is in use already.
     #[error("{what} {name:?} is in use already; nothing was written")]
@@ -232,6 +251,15 @@ pub enum EngineError {
         /// The cause.
         source: std::io::Error,
     },
+}
+
+/// That giving up sets gives up what lies on other volumes.
+fn elsewhere(others: &[String]) -> String {
+    match others {
+        [] => String::new(),
+        [one] => format!(", and parts of them lie on volume {one}, which would be lost too"),
+        many => format!(", and parts of them lie on volumes {}, which would be lost too", many.join(", ")),
+    }
 }
 
 /// What a task waits for; the exit code is 3.

@@ -163,9 +163,16 @@ fn check_overwrite(
         return Err(EngineError::InUse { what: "barcode", name: barcode.to_owned() });
     }
     if let Some(volume) = &old {
-        let sets = catalog.sets_on_volume(volume.id)?.len();
-        if sets > 0 && !request.destroy_sets {
-            return Err(EngineError::HoldsSets { volume: volume.label.clone(), sets });
+        let sets = catalog.sets_on_volume(volume.id)?;
+        if !sets.is_empty() && !request.destroy_sets {
+            let mut others = Vec::new();
+            for part in
+                sets.iter().map(|set| catalog.parts_of(set.id)).collect::<Result<Vec<_>, _>>()?.concat()
+            {
+                let other = volumes.iter().find(|other| other.id == part.volume && other.id != volume.id);
+                others.extend(other.map(|other| other.label.clone()).filter(|label| !others.contains(label)));
+            }
+            return Err(EngineError::HoldsSets { volume: volume.label.clone(), sets: sets.len(), others });
         }
     }
     Ok(old.map(|volume| volume.id))

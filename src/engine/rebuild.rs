@@ -7,15 +7,13 @@ mod scan;
 mod split;
 mod volume_row;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::error::OperatorRequest;
 use super::restore::chain;
 use super::station::{Loader, Station};
-use super::{Appliance, EngineError, Settings};
-use crate::catalog::{Catalog, CatalogError};
+use super::{Appliance, EngineError};
 use crate::drive::Drive;
 use crate::format::age::Identity;
 use crate::pipeline::{Phase, Progress};
@@ -97,22 +95,6 @@ impl RebuildReport {
 }
 
 impl Appliance {
-    /// Opens the state directory even where its catalog is damaged: that one is moved aside, never deleted, and a new one
-    /// begun. Returns where it was moved.
-    ///
-    /// # Errors
-    /// As [`Appliance::open`]; the damaged file cannot be renamed.
-    pub fn open_for_rebuild(settings: Settings) -> Result<(Appliance, Option<PathBuf>), EngineError> {
-        let damaged = match Appliance::open(settings.clone()) {
-            Ok(appliance) if is_readable(appliance.catalog())? => return Ok((appliance, None)),
-            Ok(appliance) => appliance.catalog_path(),
-            Err(EngineError::Catalog(CatalogError::Corrupt { path })) => path,
-            Err(error) => return Err(error),
-        };
-        let moved = Catalog::move_aside(&damaged)?;
-        Ok((Appliance::open(settings)?, Some(moved)))
-    }
-
     /// Enters into the catalog what cartridges hold. Can be repeated, with more cartridges or keys.
     ///
     /// # Errors
@@ -237,20 +219,6 @@ fn mount_again<'a>(
     loader.mount(drive, barcode, cartridge)?;
     super::fence::prepare(drive)?;
     Ok(drive)
-}
-
-/// Whether SQLite finds its own structures whole; what they hold may still be checked.
-fn is_readable(catalog: &Catalog) -> Result<bool, EngineError> {
-    match catalog.check() {
-        Ok(report) => Ok(!report.problems.iter().any(|problem| problem.starts_with("SQLite: "))),
-        Err(
-            CatalogError::Sql(_)
-            | CatalogError::Corrupt { .. }
-            | CatalogError::Block(_)
-            | CatalogError::Bytes(_),
-        ) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Whether going on with other cartridges makes no sense.

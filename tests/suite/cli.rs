@@ -93,6 +93,17 @@ fn wrong_usage_exits_with_2_and_does_nothing() {
         &["backup", "/etc", "--checkpoint-bytes", "0"],
         &["backup", "/etc", "--checkpoint-bytes", "many"],
         &["backup", "/etc", "--buffer", "0"],
+        &["backup", "/etc", "--job", ""],
+        &["backup", "/etc", "--pool", ""],
+        &["backup", "/etc", "--volume="],
+        &["backup", "/etc", "--exclude", ""],
+        &["restore", "--to", "x", "--set", ""],
+        &["ls", "--set", ""],
+        &["find", "x", "--set", ""],
+        &["verify", "--set", ""],
+        &["verify", "--volume", ""],
+        &["tape", "label", "A", "--label", ""],
+        &["tape", "label", "A", "--pool", ""],
         &["restore"],
         &["restore", "--to", "x", "--overwrite", "perhaps"],
         &["restore", "--to", "x", "--devices=maybe"],
@@ -110,6 +121,9 @@ fn wrong_usage_exits_with_2_and_does_nothing() {
     for command in wrong {
         let (stdout, stderr) = reelward.exits(2, *command);
         assert!(stdout.is_empty() && stderr.contains("error"), "{command:?}: {stdout}{stderr}");
+        if let [.., option, ""] = command {
+            assert!(stderr.contains(option), "names the option: {stderr}");
+        }
         let (stdout, _) = reelward.exits(2, command.iter().copied().chain(["--json"]));
         let answer: Value =
             serde_json::from_str(&stdout).unwrap_or_else(|e| panic!("{command:?}: {e}: {stdout}"));

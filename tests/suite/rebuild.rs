@@ -2,15 +2,17 @@
 
 use std::sync::atomic::AtomicBool;
 
-use reelward::catalog::{CatalogError, Part};
+use reelward::catalog::{CatalogError, FindQuery, Part, SetState};
 use reelward::drive::BlockAddress;
 use reelward::engine::{
-    Appliance, Compression, DeviceChoice, EngineError, RebuildReport, RebuildRequest, Settings, VerifyRequest,
+    Appliance, Compression, DeviceChoice, EngineError, LabelRequest, RebuildReport, RebuildRequest, Settings,
+    VerifyRequest,
 };
 use reelward::format::age::Identity;
 use reelward::pipeline::Progress;
 
 use crate::support::bench::Bench;
+use crate::support::reelward::Reelward;
 use crate::support::tree::{Awkward, assert_same};
 
 fn awkward(bench: &Bench, large: u64) {
@@ -116,6 +118,32 @@ fn a_lost_catalog_comes_back_identical() {
 }
 
 #[test]
+fn the_newest_version_stays_the_newest() {
+    let bench = Bench::new().few_files();
+    let file = bench.path("tree/sub/file-3");
+    for (volume, content) in [("RW0001L9", "old"), ("RW0002L9", "new")] {
+        std::fs::write(&file, content).unwrap();
+        let label = LabelRequest { barcode: Some(volume.into()), ..LabelRequest::default() };
+        bench.open().label(&label).unwrap();
+        bench.backup(|request| request.volume = Some(volume.into()));
+    }
+    forget(&bench);
+    // The cartridge in the drive, which has the newest set, is read first.
+    rebuild(&bench, &[]);
+    let appliance = bench.open();
+    let sets = appliance.catalog().sets().unwrap();
+    assert!(sets[0].started < sets[1].started && sets[0].id > sets[1].id, "{sets:?}");
+    let stored = file.canonicalize().unwrap();
+    let stored = stored.to_str().unwrap().trim_start_matches('/').as_bytes();
+    let (directory, name) = stored.split_at(stored.len() - "/file-3".len());
+    let listing = appliance.catalog().browse(None, directory, 100, 0).unwrap();
+    let entry = listing.entries.iter().find(|entry| entry.name == name[1..]).unwrap();
+    assert_eq!(entry.set, sets[1].id);
+    let found = appliance.catalog().find(&FindQuery::new(b"file-3")).unwrap();
+    assert_eq!(found.rows.iter().map(|row| row.set).collect::<Vec<_>>(), [sets[1].id, sets[0].id]);
+}
+
+#[test]
 fn a_set_spread_over_volumes_comes_back_in_any_order() {
     let bench = Bench::new().small_cartridges(6, 12 << 20);
     awkward(&bench, 30 << 20);
@@ -127,6 +155,22 @@ fn a_set_spread_over_volumes_comes_back_in_any_order() {
     let told = format!("{:?}", late.incomplete);
     assert!(told.contains("part 1 is missing") && told.contains("part 3 is missing"), "{told}");
     assert!(told.contains(&format!("written after {}", stored.volumes[1])), "{told}");
+    // Its end came, its beginning did not: not complete, whatever the last part says.
+    try_rebuild(&bench, &stored.volumes[1..].iter().map(String::as_str).collect::<Vec<_>>(), &[]).unwrap();
+    let check = bench.open().check_catalog().unwrap();
+    assert!(!check.is_sound() && !check.is_damaged(), "{check:?}");
+    assert!(check.missing.len() == 1 && check.missing[0].contains("set 1 lacks part 1"), "{check:?}");
+    assert_eq!(bench.open().catalog().sets().unwrap()[0].state, SetState::Incomplete);
+    let reelward = Reelward::new(bench.path("state"));
+    let listed = reelward.json(["ls"]);
+    assert_eq!(listed["sets"][0]["state"], "incomplete", "{listed}");
+    assert_eq!(
+        (listed["sets"][0]["is_complete"].as_bool(), &listed["sets"][0]["missing_parts"][0]),
+        (Some(false), &1.into())
+    );
+    // The volume that was missing is enough.
+    try_rebuild(&bench, &[&stored.volumes[0]], &[]).unwrap();
+    assert_eq!(bench.open().catalog().sets().unwrap()[0].state, SetState::Complete);
     let report = rebuild(&bench, &[]);
     assert_eq!(report.incomplete, Vec::<String>::new());
     assert_eq!(export(&bench), before);
@@ -170,6 +214,81 @@ fn a_damaged_catalog_is_moved_aside() {
     assert!(report.unwrap().is_complete());
     drop(appliance);
     assert_eq!(export(&bench), before);
+}
+
+#[test]
+fn a_damaged_block_in_the_catalog_is_made_anew() {
+    let bench = Bench::new().few_files();
+    bench.backup(|_| {});
+    let before = export(&bench);
+    let path = bench.path("state/catalog.sqlite");
+    let damage = || {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let body: Vec<u8> =
+            connection.query_row("SELECT body FROM member_block", [], |row| row.get(0)).unwrap();
+        let mut body = body;
+        let middle = body.len() / 2;
+        body[middle] ^= 1;
+        connection.execute("UPDATE member_block SET body = ?1", [body]).unwrap();
+    };
+    damage();
+    let reelward = Reelward::new(bench.path("state"));
+    let (stdout, _) = reelward.exits(1, ["catalog", "check"]);
+    assert!(stdout.contains("DAMAGED: `reelward catalog rebuild`"), "{stdout}");
+    // While another task runs, its catalog is not taken from under it.
+    let mut busy = bench.open();
+    busy.claim().unwrap();
+    let settings = Settings { state: bench.path("state"), devices: DeviceChoice::default() };
+    assert!(matches!(Appliance::open_for_rebuild(settings).err(), Some(EngineError::Busy { .. })));
+    drop(busy);
+    let answer = reelward.json(["catalog", "rebuild", "RW0001L9"]);
+    let moved = answer["moved_aside"].as_str().expect("where it is now");
+    assert!(std::path::Path::new(moved).exists(), "{moved}");
+    assert!(reelward.ok(["catalog", "check"]).contains("sound"));
+    assert_eq!(export(&bench), before);
+    let again = reelward.json(["catalog", "rebuild"]);
+    assert!(again["moved_aside"].is_null(), "{again}");
+    damage();
+    let out = reelward.run(["catalog", "rebuild"]);
+    assert!(String::from_utf8_lossy(&out.stderr).contains("was damaged and is moved to"));
+}
+
+#[test]
+fn a_lost_catalog_is_not_taken_for_a_new_one() {
+    for delete in [true, false] {
+        let bench = Bench::new().few_files();
+        let label = LabelRequest {
+            barcode: Some("RW0003L9".into()),
+            label: Some("Week 1".into()),
+            ..LabelRequest::default()
+        };
+        bench.open().label(&label).unwrap();
+        bench.backup(|_| {});
+        let before = export(&bench);
+        forget(&bench);
+        if !delete {
+            std::fs::write(bench.path("state/catalog.sqlite"), b"").unwrap();
+        }
+        let reelward = Reelward::new(bench.path("state"));
+        for command in [&["ls"][..], &["catalog", "check"]] {
+            let output = reelward.run(command);
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(told.contains("reelward catalog rebuild"), "{told}");
+            assert_eq!(output.status.success(), !delete);
+        }
+        let refused = bench.try_backup(|_| {}).unwrap_err();
+        assert!(matches!(refused, EngineError::UnknownVolumes { .. }), "{refused}");
+        let told = refused.to_string();
+        assert!(told.contains("Week 1 (RW0003L9)") && told.contains("catalog rebuild"), "{told}");
+        assert!(bench.open().tapes().unwrap().is_empty(), "nothing was labelled");
+        rebuild(&bench, &[]);
+        assert_eq!(export(&bench), before);
+        bench.backup(|_| {});
+        // Whoever says so can go on beside them.
+        forget(&bench);
+        let stored = bench.backup(|request| request.auto_label = true);
+        assert_eq!(stored.volumes, ["RW0001L9"]);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Volumes as the catalog has them, and cartridges as the library has them.
 
 use reelward::changer::ElementKind;
-use reelward::engine::{Appliance, DeviceChoice, EngineError, Settings};
+use reelward::engine::{Appliance, DeviceChoice, EngineError, LabelRequest, Settings};
 
 use crate::support::bench::Bench;
 
@@ -29,6 +29,20 @@ fn a_volume_and_where_it_is() {
     );
     assert!(refusal(bench.open().tape_info("nothing")).contains("no such volume"));
     assert!(bench.open().check_catalog().unwrap().is_sound());
+}
+
+#[test]
+fn labelling_anew_says_what_else_would_be_lost() {
+    let bench = Bench::new().small_cartridges(4, 12 << 20);
+    std::fs::create_dir(bench.path("tree")).unwrap();
+    std::fs::write(bench.path("tree/large"), vec![5; 25 << 20]).unwrap();
+    let stored = bench.backup(|_| {});
+    let [first, others @ ..] = stored.volumes.as_slice() else { panic!("no volume") };
+    assert!(!others.is_empty());
+    let request = LabelRequest { barcode: Some(first.clone()), overwrite: true, ..LabelRequest::default() };
+    let refused = refusal(bench.open().label(&request));
+    assert!(refused.contains(&format!("volume {first} holds 1 backup set(s)")), "{refused}");
+    assert!(refused.contains(&others.join(", ")) && refused.contains("lost too"), "{refused}");
 }
 
 #[test]

@@ -314,12 +314,15 @@ impl Task<'_> {
 
     /// A crash may have come between the index on tape and the end of the set in the catalog.
     fn finish(&self, set: SetId, description: &SetDescription) -> Result<(), CatalogError> {
-        if description.last
-            && description.state == PartState::Complete
-            && self.catalog.set(set)?.state != SetState::Complete
+        if !description.last || description.state != PartState::Complete {
+            return Ok(());
+        }
+        let is_whole = self.catalog.missing_parts(set)?.is_empty();
+        let state = if is_whole { SetState::Complete } else { SetState::Incomplete };
+        if self.catalog.set(set)?.state != state
             && let Some(written) = nanos(&description.written)
         {
-            self.catalog.finish_set(set, SetState::Complete, written)?;
+            self.catalog.finish_set(set, state, written)?;
         }
         Ok(())
     }
