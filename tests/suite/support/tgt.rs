@@ -38,8 +38,12 @@ impl Tgt {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();
-        let mut command = Command::new(script("tgt-up"));
-        command.arg(directory.path()).env("TAPE_MB", megabytes.to_string());
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", "120"])
+            .arg(script("tgt-up"))
+            .arg(directory.path())
+            .env("TAPE_MB", megabytes.to_string());
         if let Some(chap) = chap {
             command.env("CHAP", chap);
         }
