@@ -80,10 +80,22 @@ fn a_moved_end_of_data() {
     drop(drive);
     // The cartridge memory tells first, where there is one.
     refused(&bench, FIRST, &["change reference", "another program wrote to it", "nothing was written"]);
-    // Without it, the position does.
-    let index = bench.path("state/library/cartridges").join(FIRST).join("memory.json");
-    let memory = std::fs::read_to_string(&index).unwrap();
-    assert!(memory.contains("change_reference"), "{memory}");
+    // Where there is no such memory, the position tells.
+    forget_change_reference(&bench);
+    refused(
+        &bench,
+        FIRST,
+        &["the catalog ends at block", "the tape at block", "nothing was written", "catalog rebuild"],
+    );
+}
+
+/// As if the drive had no cartridge memory when the volume was last written.
+fn forget_change_reference(bench: &Bench) {
+    let appliance = bench.open();
+    for volume in appliance.catalog().volumes().unwrap() {
+        let without = reelward::catalog::Volume { change_reference: None, ..volume };
+        appliance.catalog().update_volume(&without).unwrap();
+    }
 }
 
 #[test]
@@ -95,6 +107,8 @@ fn data_that_is_gone() {
     drive.erase(false).unwrap();
     drop(drive);
     refused(&bench, FIRST, &[FIRST, "nothing was written"]);
+    forget_change_reference(&bench);
+    refused(&bench, FIRST, &["the catalog ends at block", "is gone", "nothing was written"]);
 }
 
 #[test]
