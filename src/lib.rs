@@ -5,6 +5,16 @@
 
 /// The commands of the binary: arguments in, progress and reports out.
 pub mod cli;
+/// `serve`: everything put together, started, watched and ended.
+pub mod daemon;
+/// HTTP: one declaration for each endpoint, and what answers it.
+pub mod api;
+/// Who may do what: users, roles, sessions, API keys, limits, the audit log.
+pub mod access;
+/// Long work: the queue, its workers, schedules, events.
+pub mod tasks;
+/// What an administrator configures: files, drop-ins, environment, flags.
+pub mod config;
 /// What an administrator asks for, planned and then executed: label, back up, restore, verify, rebuild.
 pub mod engine;
 /// Threads joined by bounded channels: read, tar, compress, encrypt, hash, blocks; and the way back.

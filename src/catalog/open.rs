@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,14 @@ const APPLICATION_ID: i64 = 0x5257_4331;
 /// Pages of the log after which a commit copies it into the file.
 const CHECKPOINT_PAGES: i64 = 4000;
 
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001-initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001-initial.sql"),
+    include_str!("../../migrations/0002-access.sql"),
+    include_str!("../../migrations/0003-tasks.sql"),
+    include_str!("../../migrations/0004-health.sql"),
+    include_str!("../../migrations/0005-devices.sql"),
+    include_str!("../../migrations/0006-increments.sql"),
+];
 
 /// The one writing connection and what is known about rows that it has not written yet.
 #[derive(Debug)]
@@ -29,6 +37,8 @@ pub(super) struct Writer {
     pub(super) first_new: i64,
     /// Next id to give out.
     pub(super) next_directory: i64,
+    /// See [`Catalog::changes`].
+    changes: Arc<AtomicU64>,
 }
 
 /// The catalog of one state directory. Cheap to clone; all clones share the writing connection.
@@ -37,6 +47,7 @@ pub struct Catalog {
     path: PathBuf,
     writer: Arc<Mutex<Writer>>,
     pub(super) pool: Arc<Pool>,
+    changes: Arc<AtomicU64>,
 }
 
 impl Catalog {
@@ -53,6 +64,7 @@ impl Catalog {
     pub fn open_with_page_size(path: &Path, page_size: i64) -> Result<Catalog> {
         let connection = prepare(path, page_size).map_err(|error| corrupt_or(error, path))?;
         let next = connection.query_row("SELECT ifnull(max(id), 0) + 1 FROM directory", [], |r| r.get(0))?;
+        let changes = Arc::<AtomicU64>::default();
         Ok(Catalog {
             path: path.to_path_buf(),
             writer: Arc::new(Mutex::new(Writer {
@@ -60,8 +72,10 @@ impl Catalog {
                 new_directories: HashMap::new(),
                 first_new: next,
                 next_directory: next,
+                changes: changes.clone(),
             })),
             pool: Pool::new(path),
+            changes,
         })
     }
 
@@ -95,6 +109,11 @@ impl Catalog {
         &self.path
     }
 
+    /// Counts the commits of this process: what was read at one count holds as long as the count does.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,6 +135,7 @@ impl Writer {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let result = work(&transaction)?;
         transaction.commit()?;
+        self.changes.fetch_add(1, Ordering::Release);
         Ok(result)
     }
 }

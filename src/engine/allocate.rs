@@ -3,7 +3,7 @@
 use super::error::OperatorRequest;
 use super::label::{self, LabelRequest};
 use super::station::Loader;
-use super::{BackupRequest, EngineError, fence, index_file};
+use super::{BackupRequest, EngineError, HeldVolume, VolumesInUse, fence, index_file};
 use crate::catalog::{Catalog, SetState, Volume, VolumeId, VolumeStatus};
 use crate::drive::{Drive, DriveError};
 use crate::format::v1::Found;
@@ -20,6 +20,9 @@ pub(super) struct Allocator<'a> {
     request: &'a BackupRequest,
     auto_label: bool,
     used: Vec<VolumeId>,
+    in_use: VolumesInUse,
+    /// The volume that this task works on: no other task of this process may take it.
+    held: Option<HeldVolume>,
 }
 
 impl<'a> Allocator<'a> {
@@ -28,8 +31,10 @@ impl<'a> Allocator<'a> {
         loader: &'a mut Loader,
         request: &'a BackupRequest,
         is_virtual: bool,
+        in_use: VolumesInUse,
     ) -> Allocator<'a> {
-        Allocator { catalog, loader, request, auto_label: request.auto_label || is_virtual, used: Vec::new() }
+        let auto_label = request.auto_label || is_virtual;
+        Allocator { catalog, loader, request, auto_label, used: Vec::new(), in_use, held: None }
     }
 
     /// Has the next volume mounted, checked and at the end of its data; the bytes it can still take, where known.
@@ -46,6 +51,9 @@ impl<'a> Allocator<'a> {
             };
             progress.volume(&volume.label);
             self.used.push(volume.id);
+            self.held = None;
+            let Some(held) = self.in_use.hold(volume.id) else { continue };
+            self.held = Some(held);
             self.loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
             if !self.check(drive, &volume)? {
                 continue;
@@ -104,7 +112,7 @@ impl<'a> Allocator<'a> {
         let mut candidates: Vec<Volume> = volumes
             .into_iter()
             .filter(|v| matches!(v.status, VolumeStatus::Blank | VolumeStatus::Active))
-            .filter(|v| !self.used.contains(&v.id) && wanted(v) && reachable(v))
+            .filter(|v| !self.used.contains(&v.id) && !self.in_use.holds(v.id) && wanted(v) && reachable(v))
             .collect();
         candidates
             .sort_by_key(|v| (v.status == VolumeStatus::Blank, std::cmp::Reverse(v.last_written), v.id));

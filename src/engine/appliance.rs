@@ -1,15 +1,17 @@
 //! A state directory in use: its catalog, its lock, its devices.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::devices::Devices;
 use super::{DeviceChoice, EngineError, Station};
-use crate::catalog::{Catalog, CatalogError, SetState};
+use crate::catalog::{Catalog, CatalogError, SetState, VolumeId};
 
 /// Where an appliance keeps its state and which devices a command uses.
 #[derive(Debug, Clone)]
@@ -24,9 +26,12 @@ pub struct Settings {
 pub struct Appliance {
     settings: Settings,
     catalog: Catalog,
-    devices: Devices,
+    /// Shared by all tasks of this process.
+    devices: Arc<Mutex<Devices>>,
     /// Held by tasks that change anything; released by the kernel whatever happens.
-    lock: Option<Flock<File>>,
+    lock: Option<Arc<Flock<File>>>,
+    /// Volumes that a task of this process works on.
+    in_use: VolumesInUse,
 }
 
 /// The catalog's file in the state directory.
@@ -40,7 +45,25 @@ impl Appliance {
     pub fn open(settings: Settings) -> Result<Appliance, EngineError> {
         make_directory(&settings.state)?;
         let catalog = Catalog::open(&settings.state.join(CATALOG))?;
-        Ok(Appliance { settings, catalog, devices: Devices::default(), lock: None })
+        let devices = Arc::new(Mutex::new(Devices::default()));
+        Ok(Appliance { settings, catalog, devices, lock: None, in_use: VolumesInUse::default() })
+    }
+
+    /// The same state directory, catalog, lock and open devices for a further task of this process, with devices of its
+    /// own choice.
+    pub fn sibling(&self, devices: DeviceChoice) -> Appliance {
+        Appliance {
+            settings: Settings { state: self.settings.state.clone(), devices },
+            catalog: self.catalog.clone(),
+            devices: self.devices.clone(),
+            lock: self.lock.clone(),
+            in_use: self.in_use.clone(),
+        }
+    }
+
+    /// Volumes that tasks of this process work on: no other task may take them.
+    pub fn volumes_in_use(&self) -> &VolumesInUse {
+        &self.in_use
     }
 
     /// Opens and claims the state directory even where its catalog is damaged, in whatever way [`Catalog::check`] finds:
@@ -51,7 +74,7 @@ impl Appliance {
     pub fn open_for_rebuild(settings: Settings) -> Result<(Appliance, Option<PathBuf>), EngineError> {
         make_directory(&settings.state)?;
         // Nobody may write to the file that is looked at and perhaps moved.
-        let lock = take_lock(&settings.state)?;
+        let lock = Arc::new(take_lock(&settings.state)?);
         match Appliance::open(settings.clone()).and_then(|opened| opened.recovered().map(|()| opened)) {
             Ok(opened) if is_undamaged(&opened.catalog)? => {
                 return Ok((Appliance { lock: Some(lock), ..opened }, None));
@@ -119,7 +142,7 @@ impl Appliance {
         if self.lock.is_some() {
             return Ok(());
         }
-        self.lock = Some(take_lock(&self.settings.state)?);
+        self.lock = Some(Arc::new(take_lock(&self.settings.state)?));
         self.recovered()
     }
 
@@ -137,13 +160,45 @@ impl Appliance {
     /// A device that cannot be opened.
     pub fn station(&mut self) -> Result<Station, EngineError> {
         let choice = self.settings.devices.clone();
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         if choice.drive.is_none() && choice.changer.is_none() {
-            let library = self.devices.embedded(&self.settings.state)?;
+            let library = devices.embedded(&self.settings.state)?;
             return Station::open(Some(Box::new(library.drive(0)?)), Some(Box::new(library.changer())));
         }
-        let drive = choice.drive.map(|name| self.devices.open(&name)).transpose()?;
-        let changer = choice.changer.map(|name| self.devices.open(&name)).transpose()?;
+        let drive = choice.drive.map(|name| devices.open(&name)).transpose()?;
+        let changer = choice.changer.map(|name| devices.open(&name)).transpose()?;
+        drop(devices);
         Station::open(drive, changer)
+    }
+}
+
+/// Volumes that tasks of one process work on.
+#[derive(Debug, Clone, Default)]
+pub struct VolumesInUse(Arc<Mutex<HashSet<VolumeId>>>);
+
+/// A volume held for one task until this is dropped.
+#[derive(Debug)]
+pub struct HeldVolume {
+    all: VolumesInUse,
+    volume: VolumeId,
+}
+
+impl VolumesInUse {
+    /// Holds a volume; none where another task has it.
+    pub fn hold(&self, volume: VolumeId) -> Option<HeldVolume> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(volume).then(|| HeldVolume { all: self.clone(), volume })
+    }
+
+    /// Whether a task has it.
+    pub fn holds(&self, volume: VolumeId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&volume)
+    }
+}
+
+impl Drop for HeldVolume {
+    fn drop(&mut self) {
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.volume);
     }
 }
 

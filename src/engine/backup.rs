@@ -137,7 +137,13 @@ impl Appliance {
         let mut station = self.station()?;
         let is_virtual = station.is_virtual();
         let (drive, loader) = station.split()?;
-        let mut allocator = Allocator::new(self.catalog().clone(), loader, request, is_virtual);
+        let mut allocator = Allocator::new(
+            self.catalog().clone(),
+            loader,
+            request,
+            is_virtual,
+            self.volumes_in_use().clone(),
+        );
         let (volume, remaining) = allocator.next(drive, progress)?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let source = FileTree::start(&selection, cores)?;

@@ -17,7 +17,7 @@ mod tapes;
 mod verify;
 
 pub use crate::catalog::CheckReport;
-pub use appliance::{Appliance, Settings};
+pub use appliance::{Appliance, HeldVolume, Settings, VolumesInUse};
 pub use backup::{BackupReport, BackupRequest, Compression};
 pub use devices::DeviceChoice;
 pub use error::EngineError;

@@ -1,0 +1,1 @@
+-- Catalog schema 2: users, roles, sessions, API keys, the audit log.

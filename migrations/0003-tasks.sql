@@ -1,0 +1,1 @@
+-- Catalog schema 3: pools, sources, jobs, tasks, events, settings.

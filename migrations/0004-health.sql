@@ -1,0 +1,1 @@
+-- Catalog schema 4: drives and their health.

@@ -1,0 +1,1 @@
+-- Catalog schema 5: drives, libraries, slots, keys, copies of the catalog.

@@ -1,0 +1,1 @@
+-- Catalog schema 6: what a job saw.

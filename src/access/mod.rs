@@ -1,0 +1,1 @@
+//! Who may do what: users, roles, sessions, API keys, limits, the audit log.

@@ -1,0 +1,1 @@
+//! HTTP: one declaration for each endpoint, and what answers it.

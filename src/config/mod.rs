@@ -1,0 +1,1 @@
+//! What an administrator configures: files, drop-ins, environment, flags.

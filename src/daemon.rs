@@ -1,0 +1,1 @@
+//! `serve`: everything put together, started, watched and ended.
