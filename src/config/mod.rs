@@ -1,1 +1,5 @@
 //! What an administrator configures: files, drop-ins, environment, flags.
+
+mod vault;
+
+pub use vault::{Vault, VaultError};
