@@ -37,6 +37,14 @@ id! {
     SetId
 }
 id! {
+    /// A task of this catalog; never used again.
+    TaskId
+}
+id! {
+    /// An event of this catalog; rises, and is never used again.
+    EventId
+}
+id! {
     /// A directory, shared by all sets of this catalog; 0 is the root.
     DirectoryId
 }

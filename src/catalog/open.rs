@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004-health.sql"),
     include_str!("../../migrations/0005-devices.sql"),
     include_str!("../../migrations/0006-increments.sql"),
+    include_str!("../../migrations/0007-queue.sql"),
 ];
 
 /// The one writing connection and what is known about rows that it has not written yet.

@@ -1,1 +1,26 @@
-//! Long work: the queue, its workers, schedules, events.
+//! Long work: the queue and its workers, schedules, events.
+
+mod events;
+mod schedule;
+
+pub use events::{
+    Callback, Event, Events, KEPT, PROGRESS, Publish, QUEUE, Received, Subscribed, Subscription,
+};
+pub use schedule::{Missed, Schedule, ScheduleError, is_due, parse_schedule};
+
+/// Nanoseconds since the epoch, now.
+fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
