@@ -58,6 +58,36 @@ pub enum CatalogError {
         /// As asked for.
         name: String,
     },
+    /// Something else of this kind has this name already.
+    #[error("the {what} {name} exists already")]
+    Exists {
+        /// Kind of thing.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Something else needs it, so it stays.
+    #[error("the {what} {name} is in use: {by}")]
+    InUse {
+        /// Kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What needs it.
+        by: String,
+    },
+    /// A volume's life does not allow this change.
+    #[error("volume {label} is {from} and cannot become {to}: {why}")]
+    Status {
+        /// The volume.
+        label: String,
+        /// What it is.
+        from: &'static str,
+        /// What was asked for.
+        to: &'static str,
+        /// Why, and the way out.
+        why: &'static str,
+    },
     /// An index says something else about a part than the catalog.
     #[error("part {part} of set {set} is in the catalog with {known} members; its index on tape has {found}")]
     Conflict {
@@ -102,6 +132,31 @@ pub enum CatalogError {
     /// A thread that searched died.
     #[error("a search thread failed")]
     Thread,
+}
+
+/// A name or device that has to be unique and is taken is [`CatalogError::Exists`].
+pub(super) fn unique(what: &'static str, name: &str) -> impl FnOnce(rusqlite::Error) -> CatalogError + use<> {
+    let name = name.to_owned();
+    move |error| match &error {
+        rusqlite::Error::SqliteFailure(failure, _)
+            if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE =>
+        {
+            CatalogError::Exists { what, name }
+        }
+        _ => error.into(),
+    }
+}
+
+/// One row was to change: none did, so there is none.
+pub(super) fn changed_one(
+    changed: usize,
+    what: &'static str,
+    id: impl std::fmt::Display,
+) -> super::Result<()> {
+    match changed {
+        0 => Err(CatalogError::NotFound { what, name: id.to_string() }),
+        _ => Ok(()),
+    }
 }
 
 impl CatalogError {

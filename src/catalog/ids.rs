@@ -49,6 +49,39 @@ id! {
     DirectoryId
 }
 
+id! {
+    /// A pool of volumes.
+    PoolId
+}
+id! {
+    /// Something that can be backed up.
+    SourceId
+}
+id! {
+    /// A backup job.
+    JobId
+}
+id! {
+    /// A tape drive.
+    DriveId
+}
+id! {
+    /// A medium changer and what it serves.
+    LibraryId
+}
+id! {
+    /// An element of a library.
+    SlotId
+}
+id! {
+    /// An encryption key.
+    KeyId
+}
+id! {
+    /// A copy of the catalog on tape.
+    DatabaseCopyId
+}
+
 impl DirectoryId {
     /// The root, which every path begins at.
     pub const ROOT: DirectoryId = DirectoryId(0);

@@ -5,8 +5,10 @@
 mod archives;
 mod browse;
 mod check;
+mod database_copies;
 mod delete;
 mod directories;
+mod drives;
 mod error;
 mod events;
 mod export;
@@ -14,17 +16,26 @@ mod find;
 mod fragments;
 mod glob;
 mod ids;
+mod jobs;
+mod keys;
+mod libraries;
 mod load;
 mod lookup;
 mod members;
 mod open;
 mod parts;
 mod pool;
+mod pools;
 mod recover;
 mod scan;
 mod segment;
 mod sets;
 mod tasks;
+mod settings;
+mod slots;
+mod sources;
+mod text_enum;
+mod volume_life;
 mod volumes;
 mod write_index;
 mod writer;
@@ -32,25 +43,40 @@ mod writer;
 pub use archives::Archive;
 pub use browse::{Listing, ListingEntry};
 pub use check::CheckReport;
+pub use database_copies::{CopyStatus, DatabaseCopy};
+pub use drives::{DriveRow, NewDrive};
 pub use error::CatalogError;
 pub use events::{EventRow, NewEvent, Severity};
 pub use export::Export;
 pub use find::{FindQuery, Found, FoundMember};
 pub use fragments::Fragment;
 pub use glob::Pattern;
-pub use ids::{DirectoryId, EventId, SetId, TaskId, VolumeId};
+pub use ids::{
+    DatabaseCopyId, DirectoryId, DriveId, EventId, JobId, KeyId, LibraryId, PoolId, SetId, SlotId, SourceId,
+    TaskId, VolumeId,
+};
+pub use jobs::{BackupType, Job, NewJob};
+pub use keys::{EncryptionKey, NewKey};
+pub use libraries::{LibraryRow, NewLibrary};
 pub use load::{IndexLocation, Loaded};
 pub use members::{MemberRows, PathResolver};
 pub use open::Catalog;
 pub use parts::{NewPart, Part, PartEnd};
+pub use pools::{NewPool, Pool};
 pub use recover::Recovered;
 pub use sets::{BackupSet, NewSet, SetState};
+pub use settings::SettingValue;
+pub use slots::{NewSlot, Slot, SlotKind};
+pub use sources::{NewSource, Source, SourceKind};
 pub use tasks::{NewTaskRow, TaskFilter, TaskRow, TaskState};
-pub use volumes::{NewVolume, Volume, VolumeStatus};
+pub use volume_life::{VolumeEdit, VolumeStatus};
+pub use volumes::{NewVolume, Volume};
 pub use writer::{Checkpoint, MemberWriter};
 
 /// What every query of the catalog returns.
 pub type Result<T> = std::result::Result<T, CatalogError>;
 
+#[cfg(test)]
+mod resource_tests;
 #[cfg(test)]
 mod tests;

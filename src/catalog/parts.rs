@@ -135,6 +135,7 @@ impl Catalog {
                 "INSERT INTO part (set_id, number, volume_id, first_ordinal) VALUES (?1, ?2, ?3, ?4)",
                 params![new.set, new.number, new.volume, Int(new.first_ordinal)],
             )?;
+            c.execute("UPDATE volume SET write_count = write_count + 1 WHERE id = ?1", [new.volume])?;
             Ok(())
         })
     }

@@ -103,7 +103,7 @@ const SELECT: &str = "SELECT s.id, s.uuid, s.job, s.host, s.roots, s.state, s.st
    s.compression, s.recipients
  FROM backup_set s LEFT JOIN part p ON p.set_id = s.id AND p.loading = 0 WHERE s.state <> 3 AND";
 
-fn json<T: serde::de::DeserializeOwned>(index: usize, text: &str) -> rusqlite::Result<T> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(index: usize, text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(|e| {
         rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(e))
     })

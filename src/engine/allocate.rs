@@ -111,7 +111,7 @@ impl<'a> Allocator<'a> {
         }
         let mut candidates: Vec<Volume> = volumes
             .into_iter()
-            .filter(|v| matches!(v.status, VolumeStatus::Blank | VolumeStatus::Active))
+            .filter(|v| v.is_labelled() && matches!(v.status, VolumeStatus::Blank | VolumeStatus::Active))
             .filter(|v| !self.used.contains(&v.id) && !self.in_use.holds(v.id) && wanted(v) && reachable(v))
             .collect();
         candidates

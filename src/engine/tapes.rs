@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::library::Place;
 use super::{Appliance, EngineError};
-use crate::catalog::{CheckReport, Volume, VolumeStatus};
+use crate::catalog::{CheckReport, Volume};
 
 /// One volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -143,7 +143,7 @@ impl Appliance {
     fn row(&self, volume: Volume) -> Result<TapeRow, EngineError> {
         Ok(TapeRow {
             sets: self.catalog().sets_on_volume(volume.id)?.len() as u64,
-            status: status_name(volume.status),
+            status: volume.status.as_str(),
             last_written: volume.last_written.map(super::rfc3339),
             label: volume.label,
             barcode: volume.barcode,
@@ -154,16 +154,5 @@ impl Appliance {
             generation: volume.generation,
             record_size: volume.record_size,
         })
-    }
-}
-
-fn status_name(status: VolumeStatus) -> &'static str {
-    match status {
-        VolumeStatus::Blank => "blank",
-        VolumeStatus::Active => "active",
-        VolumeStatus::Full => "full",
-        VolumeStatus::Expired => "expired",
-        VolumeStatus::Retired => "retired",
-        VolumeStatus::Exported => "exported",
     }
 }
