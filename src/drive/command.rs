@@ -1,6 +1,6 @@
 //! One command to the drive: unit attentions, deferred errors, BUSY and waits are dealt with here and nowhere else.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Drive, DriveError};
 use crate::scsi::exchange::{BUSY_LIMIT, MOST_ATTENTIONS, Pause, sense_of};
@@ -31,9 +31,20 @@ pub(super) struct Answer {
 impl Drive {
     /// Sends a command until it was executed once. `Ok` also for CHECK CONDITION whose sense the caller must judge:
     /// anything that is neither advice, a unit attention, a deferred error nor a wait.
-    pub(super) fn send(&mut self, cdb: &[u8], mut data: Data<'_>, kind: Kind) -> Result<Answer, DriveError> {
+    pub(super) fn send(&mut self, cdb: &[u8], data: Data<'_>, kind: Kind) -> Result<Answer, DriveError> {
+        let timeout = self.timeout(cdb.first().copied().unwrap_or_default());
+        self.send_within(cdb, data, kind, timeout)
+    }
+
+    /// The same with a time-out of the caller's.
+    fn send_within(
+        &mut self,
+        cdb: &[u8],
+        mut data: Data<'_>,
+        kind: Kind,
+        timeout: Duration,
+    ) -> Result<Answer, DriveError> {
         let code = cdb.first().copied().unwrap_or_default();
-        let timeout = self.timeout(code);
         let started = Instant::now();
         let mut pause = Pause::new();
         let mut attentions = 0;
@@ -99,9 +110,20 @@ impl Drive {
 
     /// Sends a query; `None` where the drive does not have the command, the page or the field.
     pub(super) fn ask(&mut self, cdb: &[u8], length: usize) -> Result<Option<Vec<u8>>, DriveError> {
+        let timeout = self.timeout(cdb.first().copied().unwrap_or_default());
+        self.ask_within(cdb, length, timeout)
+    }
+
+    /// The same with a time-out of the caller's.
+    pub(super) fn ask_within(
+        &mut self,
+        cdb: &[u8],
+        length: usize,
+        timeout: Duration,
+    ) -> Result<Option<Vec<u8>>, DriveError> {
         let mut buffer = vec![0; length];
         let code = cdb.first().copied().unwrap_or_default();
-        match self.send(cdb, Data::In(&mut buffer), Kind::Query)? {
+        match self.send_within(cdb, Data::In(&mut buffer), Kind::Query, timeout)? {
             Answer { sense: Some(sense), .. } if sense.command_unsupported() || sense.field_unsupported() => {
                 Ok(None)
             }

@@ -55,7 +55,7 @@ pub struct Capacity {
 const MEBIBYTE: u64 = 1 << 20;
 const MEGABYTE: u64 = 1_000_000;
 const MODE_ALLOCATION: u8 = 252;
-const LOG_ALLOCATION: u16 = 16 << 10;
+pub(super) const LOG_ALLOCATION: u16 = 16 << 10;
 /// One attribute, its header and the list's.
 const ATTRIBUTE_ALLOCATION: u32 = 4 << 10;
 
@@ -119,7 +119,7 @@ impl Drive {
     }
 
     /// MODE SENSE(10), else (6); `None` where the page is not there.
-    fn mode(&mut self, page: (u8, u8)) -> Result<Option<Mode>, DriveError> {
+    pub(super) fn mode(&mut self, page: (u8, u8)) -> Result<Option<Mode>, DriveError> {
         let ten = self.ask(&mode::sense_10(page, MODE_ALLOCATION.into()), MODE_ALLOCATION.into())?;
         if let Some(mode) = ten.as_deref().and_then(Mode::parse_10) {
             return Ok(Some(mode));
@@ -275,6 +275,11 @@ impl Drive {
         self.wait_ready(self.timeout(opcode::FORMAT_MEDIUM))?;
         self.rewind()
     }
+}
+
+/// Capacity in bytes from figures in MiB.
+pub(super) fn mebibytes(total: u64, remaining: u64) -> Option<Capacity> {
+    scaled(total, remaining, MEBIBYTE)
 }
 
 /// Capacity in bytes from figures in `unit`; nonsense is no capacity.

@@ -4,8 +4,10 @@
 //! a write is never sent again after the drive took it; after a reset or a possible change of cartridge nothing is read
 //! or written before [`Drive::rewind`], [`Drive::load`] or [`Drive::unload`]; early warning is a return value.
 
+mod care;
 mod command;
 mod error;
+mod health;
 mod medium;
 mod motion;
 mod timeouts;
@@ -16,7 +18,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use care::{CleaningEnd, CleaningLimits, Retension};
 pub use error::DriveError;
+pub use health::{Cleaning, Health};
 pub use medium::{Capacity, Medium, MediumOptions};
 
 pub use crate::scsi::inquiry::Identity;
@@ -194,3 +198,5 @@ impl Drive {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod health_tests;

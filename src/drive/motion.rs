@@ -41,7 +41,7 @@ impl Drive {
         }
     }
 
-    fn ready_or_why(&mut self) -> Result<Option<Sense>, DriveError> {
+    pub(super) fn ready_or_why(&mut self) -> Result<Option<Sense>, DriveError> {
         Ok(self.send(&tape::test_unit_ready(), Data::None, Kind::Query)?.sense)
     }
 

@@ -19,6 +19,8 @@ pub const VOLUME_IDENTIFIER: u16 = 0x0008;
 pub const VOLUME_CHANGE_REFERENCE: u16 = 0x0009;
 /// Vendor and serial of the drive that loaded the cartridge last; 020Bh to 020Dh are those before.
 pub const LAST_DRIVE: u16 = 0x020a;
+/// The last of these four.
+pub const FOURTH_LAST_DRIVE: u16 = 0x020d;
 /// MB written in the cartridge's life.
 pub const TOTAL_WRITTEN: u16 = 0x0220;
 /// MB read in the cartridge's life.

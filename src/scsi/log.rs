@@ -305,6 +305,11 @@ pub fn compression_ratios(page: &LogPage<'_>) -> (Option<u64>, Option<u64>) {
     (page.number(0x0000), page.number(0x0001))
 }
 
+/// Page 37h: every parameter that is a number; what a code means is the maker's choice.
+pub fn performance(page: &LogPage<'_>) -> Vec<(u16, u64)> {
+    page.parameters().filter_map(|parameter| Some((parameter.code, parameter.number()?))).collect()
+}
+
 /// Capacity of the first partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionCapacity {
@@ -539,6 +544,7 @@ mod tests {
                 let _ = (SequentialCounters::from_page(&page), ErrorCounters::from_page(&page));
                 let _ = (tape_alert_response(&page), tape_alert_flags(&page), page.supported());
                 let _ = (device_status(&page), temperature(&page), tape_capacity(&page));
+                let _ = (compression_ratios(&page), performance(&page));
             }
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod attribute;
 pub mod bytes;
+pub mod cartridge_memory;
 pub mod density;
 pub mod element;
 pub mod encryption;

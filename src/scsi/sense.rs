@@ -101,6 +101,8 @@ impl Code {
     pub const RESET: Code = Code(0x29, 0x00);
     /// 2A/01: mode parameters changed.
     pub const MODE_PARAMETERS_CHANGED: Code = Code(0x2a, 0x01);
+    /// 30/03: a cleaning cartridge is in the drive.
+    pub const CLEANING_CARTRIDGE: Code = Code(0x30, 0x03);
     /// 30/0C: WORM medium, overwrite attempted.
     pub const WORM_OVERWRITE: Code = Code(0x30, 0x0c);
     /// 3A/00: medium not present.
@@ -362,6 +364,11 @@ impl Sense {
     /// A cartridge is there but not loaded.
     pub fn load_required(&self) -> bool {
         self.key == SenseKey::NotReady && self.code == Code::LOAD_REQUIRED
+    }
+
+    /// A cleaning cartridge is in the drive, at work or done (2/30/03, some drives 3/30/03 or 5/30/03).
+    pub fn cleaning_cartridge(&self) -> bool {
+        self.code == Code::CLEANING_CARTRIDGE
     }
 
     /// The cartridge's tab, the drive or the format forbids writing; not the write-once rule.

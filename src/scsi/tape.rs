@@ -146,6 +146,11 @@ pub fn load_unload(load: bool, immediate: bool) -> [u8; 6] {
     [opcode::LOAD_UNLOAD, u8::from(immediate), 0, 0, u8::from(load), 0]
 }
 
+/// LOAD UNLOAD with LOAD and RETEN: the tape is wound to its end and back.
+pub fn retension() -> [u8; 6] {
+    [opcode::LOAD_UNLOAD, 0, 0, 0, 0x03, 0]
+}
+
 /// PREVENT ALLOW MEDIUM REMOVAL (SPC-4 clause 6.16 of SMC-3 and SSC-4 alike).
 pub fn prevent_removal(prevent: bool) -> [u8; 6] {
     [opcode::PREVENT_ALLOW_MEDIUM_REMOVAL, 0, 0, 0, u8::from(prevent), 0]
@@ -212,6 +217,7 @@ mod tests {
         assert_eq!(locate_16(5, Some(1))[..4], [0x92, 2, 0, 1]);
         assert_eq!(rewind(false), [0x01, 0, 0, 0, 0, 0]);
         assert_eq!(load_unload(true, false), [0x1b, 0, 0, 0, 1, 0]);
+        assert_eq!(retension(), [0x1b, 0, 0, 0, 3, 0]);
         assert_eq!(prevent_removal(true), [0x1e, 0, 0, 0, 1, 0]);
         assert_eq!(erase(true, true), [0x19, 3, 0, 0, 0, 0]);
         assert_eq!(format_medium(MediumFormat::Default, false), [0x04, 0, 0, 0, 0, 0]);

@@ -19,6 +19,25 @@ pub struct TapeAlert(u8);
 pub const CLEAN_NOW: TapeAlert = TapeAlert(20);
 /// 21: the drive asks for routine cleaning.
 pub const CLEAN_SOON: TapeAlert = TapeAlert(21);
+/// 22: the cleaning cartridge is used up.
+pub const CLEANING_EXPIRED: TapeAlert = TapeAlert(22);
+/// 23: the cleaning cartridge is of a kind that the drive does not take.
+pub const CLEANING_INVALID: TapeAlert = TapeAlert(23);
+
+/// What a flag speaks of: who has to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The cartridge in the drive.
+    Cartridge,
+    /// Cleaning the drive.
+    Cleaning,
+    /// The drive.
+    Drive,
+    /// The library around it.
+    Library,
+    /// How the drive is used: settings, commands.
+    Use,
+}
 
 impl TapeAlert {
     /// The flag of that number.
@@ -44,6 +63,17 @@ impl TapeAlert {
     /// How much it matters.
     pub fn severity(self) -> Severity {
         self.row().0
+    }
+
+    /// What it speaks of.
+    pub fn subject(self) -> Subject {
+        match self.0 {
+            20..=23 | 11 => Subject::Cleaning,
+            1..=8 | 13..=15 | 18 | 19 | 24 | 51..=54 | 59 => Subject::Cartridge,
+            9 | 10 | 12 | 16 | 17 | 60 | 61 => Subject::Use,
+            40..=49 => Subject::Library,
+            _ => Subject::Drive,
+        }
     }
 
     /// Short name.
@@ -146,6 +176,9 @@ mod tests {
         assert_eq!(TapeAlert::new(0), None);
         assert_eq!(TapeAlert::new(65), None);
         assert_eq!(TapeAlert::new(4).unwrap().severity(), Severity::Critical);
+        let subject = |number| TapeAlert::new(number).unwrap().subject();
+        assert_eq!((subject(4), subject(21)), (Subject::Cartridge, Subject::Cleaning));
+        assert_eq!((subject(26), subject(43), subject(9)), (Subject::Drive, Subject::Library, Subject::Use));
         assert!(TapeAlert::new(61).unwrap().to_string().starts_with("TapeAlert 61 Encryption policy"));
     }
 }

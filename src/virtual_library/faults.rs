@@ -34,6 +34,20 @@ pub struct DriveFaults {
     pub write_protect: bool,
     /// The drive asks for cleaning (TapeAlert 20); loading a cleaning cartridge ends it.
     pub cleaning_required: bool,
+    /// The drive asks for routine cleaning (TapeAlert 21); loading a cleaning cartridge ends it.
+    pub cleaning_requested: bool,
+    /// The drive keeps the cleaning cartridge when it is done, and goes on reporting 2/30/03; else it lets go of it.
+    pub keeps_cleaning_cartridge: bool,
+    /// TapeAlert flags that are raised at every command: bit n-1 is flag n.
+    pub tape_alerts: u64,
+    /// So many errors are corrected at every record read or written.
+    pub recovered_errors: u64,
+    /// Degrees Celsius; 27 without.
+    pub temperature: Option<u8>,
+    /// Log pages that the drive does not have: bit n is page n. Without page 00h it does not know LOG SENSE.
+    pub missing_pages: u64,
+    /// Neither drive nor cartridge have a cartridge memory.
+    pub no_cartridge_memory: bool,
     /// The N-th WRITE from now (1: the next) reports 3/0C/00 as a deferred error, and all that was not flushed is gone. Once.
     pub deferred_error_after: Option<u64>,
     /// The end-of-data mark of the cartridge in the drive is lost. Once; the cartridge stays so until it is overwritten.

@@ -1,7 +1,7 @@
 //! Drives and a changer that answer CDBs from files: the embedded default and every test's device.
 //!
 //! A library is a directory: `library.json` says what it has and what lies where, `cartridges/BARCODE/` holds each
-//! cartridge, `faults.json` (optional, read when the library is opened) sets fault knobs, `statistics.json` (written when
+//! cartridge, `drives.json` what each drive has counted in its life, `faults.json` (optional, read when the library is opened) sets fault knobs, `statistics.json` (written when
 //! it is closed) counts the commands of the process that had it open. One process at a time has a library open. A killed
 //! process loses what a drive loses when its power fails: the records that no synchronising command covered.
 
@@ -20,6 +20,7 @@ mod units;
 mod url;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -38,7 +39,7 @@ pub use url::{Unit, parse_url};
 
 use cartridge::Cartridge;
 use changer::Changer;
-use drive::Drive;
+use drive::{Drive, Life};
 use faults::FaultFile;
 use layout::LibraryFile;
 
@@ -46,6 +47,8 @@ use layout::LibraryFile;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The file whose lock says that the library is open.
 const LOCK: &str = "lock";
+/// What the drives have counted in their lives.
+const LIVES: &str = "drives.json";
 /// Stands in the directory until a new library is whole.
 const UNFINISHED: &str = "unfinished";
 
@@ -146,9 +149,14 @@ impl VirtualLibrary {
         file.check(dir)?;
         let fault_path = dir.join("faults.json");
         let fault_file = if fault_path.exists() { store::read(&fault_path)? } else { FaultFile::default() };
+        let life_path = dir.join(LIVES);
+        let lives: BTreeMap<u16, Life> =
+            if life_path.exists() { store::read(&life_path)? } else { BTreeMap::new() };
         let mut drives = Vec::new();
         for index in 0..file.drives {
             let mut drive = Drive::new(file.drive_serial(index), file.generation);
+            drive.life = lives.get(&index).copied().unwrap_or_default();
+            drive.life.power_cycles += 1;
             if let Some(held) = file.at(layout::DRIVES + index) {
                 let path = cartridge_path(dir, &held.barcode);
                 let medium =
@@ -225,6 +233,22 @@ impl VirtualLibrary {
     /// [`VirtualError::NoCartridge`], or what the file system says.
     pub fn set_worm(&self, barcode: &str, worm: bool) -> Result<(), VirtualError> {
         self.0.change_memory(barcode, |memory| memory.worm = worm)
+    }
+
+    /// Sets the life that a cartridge has left, in percent.
+    ///
+    /// # Errors
+    /// [`VirtualError::NoCartridge`], or what the file system says.
+    pub fn set_life_left(&self, barcode: &str, percent: u8) -> Result<(), VirtualError> {
+        self.0.change_memory(barcode, |memory| memory.life_left = Some(percent))
+    }
+
+    /// Sets how many cleanings a cleaning cartridge has left.
+    ///
+    /// # Errors
+    /// [`VirtualError::NoCartridge`], or what the file system says.
+    pub fn set_cleanings_left(&self, barcode: &str, left: u32) -> Result<(), VirtualError> {
+        self.0.change_memory(barcode, |memory| memory.cleanings = Some(left))
     }
 
     /// The fault knobs.
@@ -317,6 +341,13 @@ impl Shared {
         Ok(work(&mut medium))
     }
 
+    /// Keeps what the drives have counted in their lives. No drive may be locked by the caller.
+    fn save_lives(&self) -> std::io::Result<()> {
+        let lives: BTreeMap<usize, Life> =
+            self.drives.iter().enumerate().map(|(index, drive)| (index, locked(drive).life())).collect();
+        store::replace(&self.directory.join(LIVES), &lives, false)
+    }
+
     fn change_memory(
         &self,
         barcode: &str,
@@ -346,6 +377,7 @@ impl Drop for Shared {
                 let _ = medium.save_memory();
             }
         }
+        let _ = self.save_lives();
         let _ = store::replace(&self.directory.join("statistics.json"), &self.statistics(), false);
     }
 }

@@ -28,6 +28,16 @@ pub(in crate::virtual_library) struct Memory {
     pub bytes_written: u64,
     /// Bytes read over its life.
     pub bytes_read: u64,
+    /// Errors corrected while it was written, over its life.
+    pub recovered_writes: u64,
+    /// Errors corrected while it was read, over its life.
+    pub recovered_reads: u64,
+    /// Writes that failed, over its life.
+    pub failed_writes: u64,
+    /// Reads that failed, over its life.
+    pub failed_reads: u64,
+    /// Life left in percent, set by hand; else what loads and bytes have left.
+    pub life_left: Option<u8>,
     /// Serial numbers of the last four drives, the latest first.
     pub last_drives: Vec<String>,
     /// Write-once.
@@ -74,6 +84,11 @@ impl Default for Memory {
             change_reference: 0,
             bytes_written: 0,
             bytes_read: 0,
+            recovered_writes: 0,
+            recovered_reads: 0,
+            failed_writes: 0,
+            failed_reads: 0,
+            life_left: None,
             last_drives: Vec::new(),
             worm: false,
             write_protected: false,
@@ -102,6 +117,17 @@ impl Memory {
         usable - reserve
     }
 
+    /// Times that all of the tape has passed the head.
+    pub fn full_passes(&self) -> u64 {
+        (self.bytes_written + self.bytes_read).checked_div(self.usable()).unwrap_or(0)
+    }
+
+    /// Percent: 20,000 loads or 260 full passes use it up.
+    pub fn life_left(&self) -> u64 {
+        let used = (self.loads * 100 / 20_000).max(self.full_passes() * 100 / 260);
+        self.life_left.map_or(100u64.saturating_sub(used), u64::from)
+    }
+
     /// The drive that holds it now goes to the front of the list.
     pub fn seen_by(&mut self, drive: &str) {
         self.last_drives.insert(0, drive.to_owned());
@@ -112,6 +138,16 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn life_is_used_up_by_loads_and_passes() {
+        let new = Memory { capacity: 1 << 20, ..Memory::default() };
+        assert_eq!(new.life_left(), 100);
+        assert_eq!(Memory { loads: 5_000, ..new.clone() }.life_left(), 75);
+        assert_eq!(Memory { bytes_written: 130 << 20, ..new.clone() }.life_left(), 50);
+        assert_eq!(Memory { bytes_read: 999 << 20, ..new.clone() }.life_left(), 0);
+        assert_eq!(Memory { life_left: Some(3), ..new }.life_left(), 3);
+    }
 
     #[test]
     fn early_warning_leaves_room_on_every_size() {

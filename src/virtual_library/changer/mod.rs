@@ -144,8 +144,10 @@ impl Changer {
             if locked(drive).insert(medium)? {
                 shared.faults.drive(destination - super::layout::DRIVES, |faults| {
                     faults.cleaning_required = false;
+                    faults.cleaning_requested = false;
                 });
             }
+            shared.save_lives()?;
         }
         Ok(0)
     }

@@ -74,8 +74,7 @@ impl Drive {
             return Err(Check::new(8, 0x14, 0x03).into());
         }
         if faults.write_error_at == Some(position) {
-            self.counters.write_errors += 1;
-            self.raise(alert::WRITE_FAILURE);
+            self.write_failed();
             return Err(Check::new(3, 0x0c, 0x00).info(0).into());
         }
         self.begin_writing()
@@ -101,8 +100,7 @@ impl Drive {
 
     fn write_record(&mut self, block: &[u8], faults: &DriveFaults) -> Result<(), Stop> {
         if faults.write_error_at == Some(self.position) {
-            self.counters.write_errors += 1;
-            self.raise(alert::WRITE_FAILURE);
+            self.write_failed();
             return Err(Check::new(3, 0x0c, 0x00).into());
         }
         let bytes = if self.mode.protect_writes { unprotected(block)? } else { block };
@@ -127,7 +125,9 @@ impl Drive {
         result?;
         if let Some(medium) = &mut self.medium {
             medium.memory.bytes_written += u64::from(length);
+            medium.memory.recovered_writes += faults.recovered_errors;
         }
+        self.counters.recovered_writes += faults.recovered_errors;
         self.position += 1;
         self.counters.records_written += 1;
         self.counters.bytes_written += u64::from(length);
@@ -239,6 +239,24 @@ impl Drive {
         Ok(moved)
     }
 
+    fn write_failed(&mut self) {
+        self.counters.write_errors += 1;
+        self.life.hard_write_errors += 1;
+        if let Some(medium) = &mut self.medium {
+            medium.memory.failed_writes += 1;
+        }
+        self.raise(alert::WRITE_FAILURE);
+    }
+
+    fn read_failed(&mut self) {
+        self.counters.read_errors += 1;
+        self.life.hard_read_errors += 1;
+        if let Some(medium) = &mut self.medium {
+            medium.memory.failed_reads += 1;
+        }
+        self.raise(alert::READ_FAILURE);
+    }
+
     /// The object at the position, or why there is none to read.
     fn object_to_read(&mut self, residual: i64, moved: usize, faults: &DriveFaults) -> Result<Entry, Stop> {
         let position = self.position;
@@ -250,9 +268,14 @@ impl Drive {
         };
         let discarded = matches!(entry.object, Object::Record(record) if record.discarded);
         if discarded || faults.read_error_at == Some(position) {
-            self.counters.read_errors += 1;
-            self.raise(alert::READ_FAILURE);
+            self.read_failed();
             return Err(Check::new(3, 0x11, 0x00).info(residual).moved(moved).into());
+        }
+        if matches!(entry.object, Object::Record(_)) {
+            self.counters.recovered_reads += faults.recovered_errors;
+            if let Some(medium) = &mut self.medium {
+                medium.memory.recovered_reads += faults.recovered_errors;
+            }
         }
         Ok(entry)
     }

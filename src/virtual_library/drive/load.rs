@@ -3,9 +3,15 @@
 use std::io;
 
 use super::super::cartridge::Cartridge;
+use super::super::faults::DriveFaults;
 use super::super::outcome::{NO_MEDIUM, Outcome};
 use super::super::wire::Cdb;
-use super::{Drive, REMOVAL_PREVENTED, Stop, alert};
+use super::{Drive, Life, REMOVAL_PREVENTED, Stop, alert};
+use crate::scsi::TapeAlert;
+use crate::scsi::tape_alert::Subject;
+
+/// Commands that a cleaning lasts.
+const CLEANING: u64 = 6;
 
 impl Drive {
     /// The cartridge was in the drive when the power came.
@@ -28,6 +34,8 @@ impl Drive {
     /// Threads the cartridge, or uses it when it cleans: then `true`.
     fn thread(&mut self, counts: bool) -> io::Result<bool> {
         self.position = 0;
+        self.released = false;
+        self.cleaning = 0;
         self.mount_written = false;
         self.overwrite_allowed = None;
         self.crypto.medium_changed();
@@ -38,14 +46,14 @@ impl Drive {
             self.threaded = false;
             if left == 0 {
                 self.raise(alert::EXPIRED_CLEANING);
+                self.released = true;
                 return Ok(false);
             }
             medium.memory.cleanings = Some(left - 1);
             medium.memory.loads += 1;
             medium.save_memory()?;
-            self.counters.cleanings += 1;
+            self.cleaning = CLEANING;
             self.raise(alert::CLEANING_MEDIA);
-            self.lower(alert::CLEAN_NOW);
             return Ok(true);
         }
         if medium.memory.generation != generation {
@@ -57,16 +65,53 @@ impl Drive {
             medium.memory.loads += 1;
             medium.memory.seen_by(&serial);
             medium.save_memory()?;
-            self.counters.loads += 1;
+            self.life.loads += 1;
+            // Flags of a cartridge, and of the use of one, end where another is loaded (SSC-4 annex A).
+            let ended = |flag: &TapeAlert| matches!(flag.subject(), Subject::Cartridge | Subject::Use);
+            for flag in TapeAlert::from_flags(self.alerts).iter().filter(|flag| ended(flag)) {
+                self.lower(flag.number().into());
+            }
         }
+        self.at_load = self.counters;
         self.threaded = true;
         self.motion.load();
         Ok(false)
     }
 
+    /// One command of a cleaning that is under way; at its end the drive is clean and lets go of the cartridge.
+    pub(super) fn clean_on(&mut self, faults: &DriveFaults) {
+        if self.cleaning == 0 {
+            return;
+        }
+        self.cleaning -= 1;
+        if self.cleaning == 0 {
+            self.life.cleanings += 1;
+            self.life.seconds_moving_at_cleaning = self.seconds_moving();
+            self.lower(alert::CLEAN_NOW);
+            self.lower(alert::CLEAN_SOON);
+            self.released = !faults.keeps_cleaning_cartridge;
+        }
+    }
+
+    /// Seconds in the drive's life that the tape moved: what a drive of this generation takes for its metres at 5 m/s.
+    pub(super) fn seconds_moving(&self) -> u64 {
+        self.life.seconds_moving + self.motion.odometer as u64 / 5
+    }
+
+    /// What the drive has counted in its life up to now.
+    pub fn life(&self) -> Life {
+        Life {
+            seconds_on: self.life.seconds_on + self.powered.elapsed().as_secs(),
+            seconds_moving: self.seconds_moving(),
+            metres: self.life.metres + self.motion.odometer as u64,
+            ..self.life
+        }
+    }
+
     /// Flushes, rewinds and unthreads; the cartridge stays in the drive's mouth.
     pub fn unthread(&mut self) -> Result<(), Stop> {
         if !self.threaded {
+            self.released |= self.medium.is_some();
             return Ok(());
         }
         self.synchronise()?;
@@ -91,6 +136,8 @@ impl Drive {
         self.lower(alert::EXPIRED_CLEANING);
         self.lower(alert::UNSUPPORTED_FORMAT);
         self.medium = None;
+        self.released = false;
+        self.cleaning = 0;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! LOG SENSE and LOG SELECT (SPC-4 clauses 6.7, 6.8; pages SSC-4 clause 8.2).
 
-use super::super::outcome::{INVALID_FIELD, Outcome};
+use super::super::faults::DriveFaults;
+use super::super::outcome::{INVALID_FIELD, INVALID_OPCODE, Outcome};
 use super::super::wire::{Cdb, padded, send};
 use super::{Counters, Drive, alert};
 use crate::scsi::Data;
@@ -55,18 +56,22 @@ impl Parameters {
 
 impl Drive {
     /// LOG SENSE: cumulative values.
-    pub(super) fn log_sense(&mut self, cdb: &Cdb, data: Data<'_>) -> Outcome {
+    pub(super) fn log_sense(&mut self, cdb: &Cdb, data: Data<'_>, faults: &DriveFaults) -> Outcome {
         let page = cdb.u8(2) & 0x3f;
-        if cdb.u8(3) != 0 || cdb.bit(1, 0x03) || !PAGES.contains(&page) {
+        let missing = |page: u8| faults.missing_pages >> page & 1 == 1;
+        if missing(0) {
+            return Err(INVALID_OPCODE.into());
+        }
+        if cdb.u8(3) != 0 || cdb.bit(1, 0x03) || !PAGES.contains(&page) || missing(page) {
             return Err(INVALID_FIELD.into());
         }
         let from = cdb.u16(5);
         let body = match page {
-            0x00 => PAGES.to_vec(),
+            0x00 => PAGES.into_iter().filter(|&page| !missing(page)).collect(),
             0x02 => self.errors(true).encode(from),
             0x03 => self.errors(false).encode(from),
             0x0c => self.sequential().encode(from),
-            0x0d => temperature().encode(from),
+            0x0d => temperature(faults.temperature.unwrap_or(27)).encode(from),
             0x11 => self.device_status().encode(from),
             0x12 => {
                 let mut page = Parameters::default();
@@ -108,20 +113,28 @@ impl Drive {
         Ok(0)
     }
 
-    /// 02h and 03h: write and read error counters.
+    /// 02h and 03h: write and read error counters since the cartridge was threaded.
     fn errors(&self, write: bool) -> Parameters {
-        let counters = &self.counters;
-        let (failed, bytes) = if write {
-            (counters.write_errors, counters.bytes_written)
+        let (now, then) = (&self.counters, &self.at_load);
+        let (failed, recovered, bytes) = if write {
+            (
+                now.write_errors - then.write_errors,
+                now.recovered_writes - then.recovered_writes,
+                now.bytes_written - then.bytes_written,
+            )
         } else {
-            (counters.read_errors, counters.bytes_read)
+            (
+                now.read_errors - then.read_errors,
+                now.recovered_reads - then.recovered_reads,
+                now.bytes_read - then.bytes_read,
+            )
         };
         let mut page = Parameters::default();
         page.number(0x0000, 0, 4);
         page.number(0x0001, 0, 4);
-        page.number(0x0002, failed, 4);
-        page.number(0x0003, 0, 4);
-        page.number(0x0004, 0, 4);
+        page.number(0x0002, recovered + failed, 4);
+        page.number(0x0003, recovered, 4);
+        page.number(0x0004, recovered + failed, 4);
         page.number(0x0005, bytes, 8);
         page.number(0x0006, failed, 4);
         page
@@ -142,7 +155,7 @@ impl Drive {
             page.number(0x0006, memory.early_warning() / MB, 4);
             page.number(0x0007, (memory.usable() - memory.early_warning()) / MB, 4);
         }
-        page.number(0x0100, self.alerts >> (alert::CLEAN_NOW - 1) & 1, 8);
+        page.number(0x0100, u64::from(self.is_raised(alert::CLEAN_NOW)), 8);
         page
     }
 
@@ -151,34 +164,39 @@ impl Drive {
         let mut page = Parameters::default();
         let present = self.medium.is_some();
         let protected = self.medium.as_ref().is_some_and(|medium| medium.memory.write_protected);
-        let cleaning = self.alerts & (1 << (alert::CLEAN_NOW - 1)) != 0;
+        let required = self.is_raised(alert::CLEAN_NOW);
+        let requested = required || self.is_raised(alert::CLEAN_SOON);
         // Byte 0: PAMR 80h, HUI 40h, MACC 20h, CMPR 10h, WRTP 08h, CRQST 04h, CRQRD 02h, DINIT 01h.
         let first = 0x01
             | if self.threaded { 0x20 } else { 0 }
             | if protected { 0x08 } else { 0 }
-            | if cleaning { 0x06 } else { 0 };
+            | if requested { 0x04 } else { 0 }
+            | if required { 0x02 } else { 0 };
         // Byte 1: INXTN 80h, RAA 20h, MPRSNT 10h, MSTD 04h, MTHRD 02h, MOUNTED 01h.
         let second = if present { 0x14 } else { 0 } | if self.threaded { 0x23 } else { 0 };
-        // Byte 2: no activity; byte 3: encryption status valid.
-        page.bytes(0x0000, &[first, second, 0x00, 0x00]);
+        // Byte 2: activity, cleaning or none; byte 3: encryption status valid.
+        page.bytes(0x0000, &[first, second, u8::from(self.cleaning > 0), 0x00]);
         page.number(0x0001, 100, 2);
         page
     }
 
     /// 14h: device statistics over the drive's life.
     fn device_statistics(&self) -> Parameters {
-        let counters = &self.counters;
+        const HOUR: u64 = 3600;
+        let life = self.life();
         let mut page = Parameters::default();
-        page.number(0x0000, counters.loads, 4);
-        page.number(0x0001, counters.cleanings, 4);
-        page.number(0x0002, 1, 4);
-        page.number(0x0003, 0, 4);
-        page.number(0x0004, self.motion.odometer as u64, 4);
-        page.number(0x0005, 0, 4);
-        page.number(0x0008, self.motion.stops, 4);
-        page.number(0x000c, counters.write_errors, 4);
-        page.number(0x000d, counters.read_errors, 4);
+        page.number(0x0000, life.loads, 4);
+        page.number(0x0001, life.cleanings, 4);
+        page.number(0x0002, life.seconds_on / HOUR, 4);
+        page.number(0x0003, life.seconds_moving / HOUR, 4);
+        page.number(0x0004, life.metres, 4);
+        page.number(0x0008, life.seconds_moving.saturating_sub(life.seconds_moving_at_cleaning) / HOUR, 4);
+        page.number(0x000c, life.power_cycles, 4);
+        page.number(0x000d, life.loads, 4);
+        page.number(0x000e, life.hard_write_errors, 4);
+        page.number(0x000f, life.hard_read_errors, 4);
         page.text(0x0040, &self.serial, 10);
+        page.text(0x0041, &self.serial, 10);
         page
     }
 
@@ -195,13 +213,13 @@ impl Drive {
         page.number(0x0000, 1, 1);
         page.number(0x0001, memory.loads, 4);
         page.number(0x0002, self.counters.records_written, 8);
-        page.number(0x0003, 0, 4);
-        page.number(0x0004, self.counters.write_errors, 2);
+        page.number(0x0003, memory.recovered_writes, 4);
+        page.number(0x0004, memory.failed_writes, 2);
         page.number(0x0005, 0, 2);
-        page.number(0x0006, self.counters.write_errors, 2);
+        page.number(0x0006, memory.failed_writes, 2);
         page.number(0x0007, self.counters.records_read, 8);
-        page.number(0x0008, 0, 4);
-        page.number(0x0009, self.counters.read_errors, 2);
+        page.number(0x0008, memory.recovered_reads, 4);
+        page.number(0x0009, memory.failed_reads, 2);
         page.number(0x000c, self.counters.write_errors, 2);
         page.number(0x000d, self.counters.read_errors, 2);
         page.number(0x000e, self.counters.bytes_written / MB, 4);
@@ -210,15 +228,16 @@ impl Drive {
         page.number(0x0011, memory.bytes_read / MB, 8);
         page.number(0x0016, usable / MB, 4);
         page.number(0x0017, medium.used() / MB, 4);
-        page.number(0x0019, 100, 1);
+        page.number(0x0019, memory.life_left(), 1);
         page.text(0x0040, &memory.serial, 32);
+        page.text(0x0042, &memory.barcode, 32);
         page.text(0x0044, "REELWARD", 8);
         page.text(0x0045, &format!("U-{}", memory.generation.name().trim_start_matches("LTO-")), 4);
         page.number(0x0080, u64::from(memory.write_protected), 1);
         page.number(0x0081, u64::from(memory.worm), 1);
         page.number(0x0082, 0, 1);
-        page.number(0x0101, 0, 4);
-        page.number(0x0102, 0, 4);
+        page.number(0x0101, memory.loads + memory.full_passes(), 4);
+        page.number(0x0102, memory.full_passes(), 4);
         page.partition(0x0202, megabytes(usable));
         let used = if memory.lost_end { UNKNOWN } else { megabytes(medium.used()) };
         page.partition(0x0203, used);
@@ -271,9 +290,9 @@ impl Drive {
 }
 
 /// 0Dh: degrees Celsius.
-fn temperature() -> Parameters {
+fn temperature(degrees: u8) -> Parameters {
     let mut page = Parameters::default();
-    page.bytes(0x0000, &[0, 27]);
+    page.bytes(0x0000, &[0, degrees]);
     page.bytes(0x0001, &[0, 55]);
     page
 }

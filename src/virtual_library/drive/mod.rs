@@ -16,6 +16,9 @@ pub(super) use inquiry::{VENDOR, designators, page, product, report_luns, standa
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use super::cartridge::Cartridge;
 use super::faults::DriveFaults;
@@ -44,13 +47,15 @@ pub(super) mod alert {
     pub const UNSUPPORTED_FORMAT: u32 = 12;
     /// The drive needs cleaning.
     pub const CLEAN_NOW: u32 = 20;
+    /// The drive asks for routine cleaning.
+    pub const CLEAN_SOON: u32 = 21;
     /// The cleaning cartridge is used up.
     pub const EXPIRED_CLEANING: u32 = 22;
     /// Writing over data of a write-once cartridge.
     pub const WORM_OVERWRITE: u32 = 61;
 }
 
-/// What the drive itself has counted since it was made.
+/// What the drive itself has counted since the library was opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counters {
     pub bytes_written: u64,
@@ -59,8 +64,23 @@ pub(super) struct Counters {
     pub records_read: u64,
     pub write_errors: u64,
     pub read_errors: u64,
+    pub recovered_writes: u64,
+    pub recovered_reads: u64,
+}
+
+/// What the drive has counted in its life: `drives.json`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Life {
     pub loads: u64,
     pub cleanings: u64,
+    pub power_cycles: u64,
+    pub seconds_on: u64,
+    pub seconds_moving: u64,
+    pub seconds_moving_at_cleaning: u64,
+    pub metres: u64,
+    pub hard_write_errors: u64,
+    pub hard_read_errors: u64,
 }
 
 /// One drive.
@@ -81,6 +101,15 @@ pub(super) struct Drive {
     /// TapeAlert flags: bit n-1 is flag n.
     pub alerts: u64,
     pub counters: Counters,
+    /// The counters when the cartridge was threaded: error counters begin anew there.
+    pub at_load: Counters,
+    pub life: Life,
+    /// Commands until a cleaning that is under way ends.
+    pub cleaning: u64,
+    /// The cleaning cartridge was let go of.
+    pub released: bool,
+    /// When the library was opened.
+    pub powered: Instant,
     pub motion: Motion,
     /// Commands by operation code.
     pub commands: Box<[u64; 256]>,
@@ -110,6 +139,11 @@ impl Drive {
             prevented: false,
             alerts: 0,
             counters: Counters::default(),
+            at_load: Counters::default(),
+            life: Life::default(),
+            cleaning: 0,
+            released: false,
+            powered: Instant::now(),
             motion: Motion::new(generation),
             commands: Box::new([0; 256]),
             dead: false,
@@ -134,6 +168,7 @@ impl Drive {
             return Err(Stop::TimedOut);
         }
         self.suffer(faults)?;
+        self.clean_on(faults);
         let cdb = Cdb::new(bytes)?;
         if !matches!(code, opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)
             && let Some((asc, ascq)) = self.attentions.pop_front()
@@ -173,6 +208,10 @@ impl Drive {
         if faults.cleaning_required {
             self.raise(alert::CLEAN_NOW);
         }
+        if faults.cleaning_requested {
+            self.raise(alert::CLEAN_SOON);
+        }
+        self.alerts |= faults.tape_alerts;
         Ok(())
     }
 
@@ -204,8 +243,11 @@ impl Drive {
             }
             opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => self.mode_sense(cdb, data, faults),
             opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 => self.mode_select(cdb, data),
-            opcode::LOG_SENSE => self.log_sense(cdb, data),
+            opcode::LOG_SENSE => self.log_sense(cdb, data, faults),
             opcode::LOG_SELECT => self.log_select(cdb),
+            opcode::READ_ATTRIBUTE | opcode::WRITE_ATTRIBUTE if faults.no_cartridge_memory => {
+                Err(INVALID_OPCODE.into())
+            }
             opcode::READ_ATTRIBUTE => self.read_attribute(cdb, data),
             opcode::WRITE_ATTRIBUTE => self.write_attribute(cdb, data),
             opcode::SECURITY_PROTOCOL_IN => self.security_in(cdb, data),
@@ -230,7 +272,9 @@ impl Drive {
     /// The threaded cartridge, or why there is none.
     fn medium(&mut self) -> Result<&mut Cartridge, Stop> {
         match &mut self.medium {
-            Some(medium) if medium.memory.cleanings.is_some() => Err(Check::new(2, 0x30, 0x03).into()),
+            Some(medium) if medium.memory.cleanings.is_some() && !self.released => {
+                Err(Check::new(2, 0x30, 0x03).into())
+            }
             Some(medium) if self.threaded => Ok(medium),
             _ => Err(NO_MEDIUM.into()),
         }
@@ -239,6 +283,10 @@ impl Drive {
     /// Sets a TapeAlert flag.
     fn raise(&mut self, flag: u32) {
         self.alerts |= 1 << (flag - 1);
+    }
+
+    fn is_raised(&self, flag: u32) -> bool {
+        self.alerts >> (flag - 1) & 1 == 1
     }
 
     /// Clears a TapeAlert flag.

@@ -95,12 +95,49 @@ fn a_cleaning_cartridge_cleans() {
     let alerts = |drive: &mut Unit0| drive.get(&[0x4d, 0, 0x52, 0, 0, 0, 0, 0, 255, 0])[8..16].to_vec();
     assert_eq!(alerts(&mut drive), [0, 0, 0x10, 0, 0, 0, 0, 0]);
     let mut changer = rig.changer();
+    let activity = |drive: &mut Unit0| drive.get(&[0x4d, 0, 0x51, 0, 0, 0, 0, 0, 255, 0])[10];
     changer.good(&mv(1029, 256));
     assert_eq!(key(&drive.none(&[0; 6])), (2, 0x30, 3));
+    assert_eq!(activity(&mut drive), 1, "cleaning");
+    assert_eq!(alerts(&mut drive)[2] & 0x10, 0x10, "not before it is done");
+    for _ in 0..4 {
+        drive.none(&[0; 6]);
+    }
+    assert_eq!(key(&drive.none(&[0; 6])), (2, 0x3a, 0), "the drive has let go");
+    assert_eq!((activity(&mut drive), alerts(&mut drive)[2]), (0, 0));
     changer.good(&mv(256, 1029));
     assert_eq!(alerts(&mut drive), [0; 8]);
     let memory = rig.library.0.with_cartridge("CLN001CU", |medium| medium.memory.clone()).unwrap();
     assert_eq!(memory.cleanings, Some(49));
+}
+
+#[test]
+fn cleaning_cartridges_that_stay_and_that_are_used_up() {
+    let rig = Rig::new(&layout());
+    rig.library.faults().drive(0, |faults| {
+        faults.cleaning_requested = true;
+        faults.keeps_cleaning_cartridge = true;
+    });
+    let mut drive = rig.drive0();
+    let mut changer = rig.changer();
+    let alerts = |drive: &mut Unit0| drive.get(&[0x4d, 0, 0x52, 0, 0, 0, 0, 0, 255, 0])[8..11].to_vec();
+    assert_eq!(alerts(&mut drive), [0, 0, 0x08], "flag 21");
+    changer.good(&mv(1029, 256));
+    for _ in 0..9 {
+        assert_eq!(key(&drive.none(&[0; 6])), (2, 0x30, 3));
+    }
+    assert_eq!(alerts(&mut drive), [0, 0x20, 0], "clean, and flag 11");
+    drive.good(&[0x1b, 0, 0, 0, 0, 0]);
+    assert_eq!(key(&drive.none(&[0; 6])), (2, 0x3a, 0));
+    changer.good(&mv(256, 1029));
+    rig.library.set_cleanings_left("CLN001CU", 0).unwrap();
+    rig.library.faults().drive(0, |faults| faults.cleaning_required = true);
+    changer.good(&mv(1029, 256));
+    for _ in 0..9 {
+        drive.none(&[0; 6]);
+    }
+    assert_eq!(alerts(&mut drive), [0, 0, 0x14], "flags 20 and 22");
+    assert_eq!(key(&drive.none(&[0; 6])), (2, 0x3a, 0));
 }
 
 #[test]
