@@ -127,6 +127,8 @@ fn build(catalog: &Catalog, volume: VolumeId, members: u64, sets: u64, dictionar
                 compression: "none".into(),
                 recipients: Vec::new(),
                 started: 1,
+                exclude: Vec::new(),
+                one_file_system: false,
             })
             .expect("begin");
         catalog.begin_part(&NewPart { set, number: 1, volume, first_ordinal: 0 }).expect("part");

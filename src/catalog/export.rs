@@ -34,7 +34,7 @@ impl Export {
         let roots: Vec<String> = set.roots.iter().map(|r| escape(r)).collect();
         let mut lines = vec![format!(
             "set {} job={:?} host={:?} roots={roots:?} state={} started={} finished={:?} members={} bytes={} directories={} \
-             committed={} warnings={} compression={} recipients={:?}",
+             committed={} warnings={} compression={} recipients={:?} exclude={:?} one_file_system={}",
             set.uuid,
             set.job,
             set.host,
@@ -47,7 +47,9 @@ impl Export {
             set.committed,
             set.warnings,
             set.compression,
-            set.recipients
+            set.recipients,
+            set.exclude,
+            set.one_file_system
         )];
         for p in catalog.parts_of(set.id)? {
             lines.push(format!(

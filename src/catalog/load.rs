@@ -275,8 +275,9 @@ fn begin(
         Some((set, _)) => set,
         None => {
             connection.execute(
-                "INSERT INTO backup_set (uuid, job, host, roots, compression, recipients, state, started)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO backup_set
+                   (uuid, job, host, roots, compression, recipients, state, started, exclude, one_file_system)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 params![
                     description.set,
                     information.job,
@@ -285,7 +286,9 @@ fn begin(
                     description.compression,
                     serde_json::to_string(&description.recipients)?,
                     SetState::Interrupted as u8,
-                    parse_time(&description.started)?
+                    parse_time(&description.started)?,
+                    serde_json::to_string(&information.exclude)?,
+                    information.one_file_system
                 ],
             )?;
             SetId(connection.last_insert_rowid())
@@ -357,7 +360,9 @@ fn finish(
         params![set, Int(gathered.next), Int(information.warnings)],
     )?;
     let has_gaps = !parts::missing(connection, set)?.is_empty();
-    if description.last {
+    // The last part says how the set ended; one before it that was interrupted was continued.
+    let is_last = parts::of_set(connection, set)?.last().is_none_or(|last| last.number <= description.part);
+    if description.last && is_last {
         let state = match description.state {
             PartState::Complete if has_gaps => SetState::Incomplete,
             PartState::Complete => SetState::Complete,

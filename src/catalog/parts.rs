@@ -98,13 +98,16 @@ pub(super) fn missing(connection: &Connection, set: SetId) -> Result<Vec<u32>> {
     Ok(gaps(&of_set(connection, set)?))
 }
 
-/// Numbers missing between 1 and the last of `parts`, which ascend. A number from tape can be any: 100 gaps are named.
+/// Numbers missing between 1 and the last of `parts`, which ascend, and those of parts that end before the next begins. A
+/// number from tape can be any: 100 gaps are named.
 fn gaps(parts: &[Part]) -> Vec<u32> {
-    let mut expected = 1;
+    let (mut expected, mut end) = (1, 0);
     let mut missing = Vec::new();
     for part in parts {
-        missing.extend((expected..part.number).take(100 - missing.len().min(100)));
+        let before = expected - u32::from(part.number == expected && part.first_ordinal > end);
+        missing.extend((before.max(1)..part.number).take(100 - missing.len().min(100)));
         expected = part.number.saturating_add(1);
+        end = part.ordinals().end;
     }
     missing
 }

@@ -1,8 +1,5 @@
 //! After a crash: what nobody committed is removed.
 
-use rusqlite::params;
-
-use super::ids::Int;
 use super::{Catalog, Part, Result, SetId, sets::SetState};
 
 /// A set that a crash left open.
@@ -42,17 +39,23 @@ impl Catalog {
         }
         let mut recovered = Vec::new();
         for set in self.sets()?.into_iter().filter(|s| s.state == SetState::Open) {
-            let dropped = self.remove_uncommitted(set.id)?;
-            self.durably(|c| {
-                c.execute(
-                    "DELETE FROM fragment WHERE set_id = ?1 AND ordinal >= ?2",
-                    params![set.id, Int(set.committed)],
-                )?;
-                Ok(())
-            })?;
+            let dropped = self.drop_uncommitted(set.id)?;
             let parts = self.parts_of(set.id)?.into_iter().filter(|p| p.index_file.is_none()).collect();
             recovered.push(Recovered { set: set.id, uuid: set.uuid, dropped, parts });
         }
         Ok(recovered)
+    }
+
+    /// Removes members and pieces of members that no checkpoint committed; the members removed.
+    pub(super) fn drop_uncommitted(&self, set: SetId) -> Result<u64> {
+        let dropped = self.remove_uncommitted(set)?;
+        self.durably(|c| {
+            c.execute(
+                "DELETE FROM fragment WHERE set_id = ?1 AND ordinal >=
+                   (SELECT committed_members FROM backup_set WHERE id = ?1)",
+                [set],
+            )?;
+            Ok(dropped)
+        })
     }
 }

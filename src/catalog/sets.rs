@@ -61,6 +61,10 @@ pub struct NewSet {
     pub recipients: Vec<String>,
     /// When it began.
     pub started: i64,
+    /// Wildcards of what is left out.
+    pub exclude: Vec<String>,
+    /// Whether the walk stays on the file systems of the roots.
+    pub one_file_system: bool,
 }
 
 /// A set as the catalog knows it. Times are nanoseconds since the epoch.
@@ -96,11 +100,15 @@ pub struct BackupSet {
     pub compression: String,
     /// Public age recipients; empty when not encrypted.
     pub recipients: Vec<String>,
+    /// Wildcards of what was left out.
+    pub exclude: Vec<String>,
+    /// Whether the walk stayed on the file systems of the roots.
+    pub one_file_system: bool,
 }
 
 const SELECT: &str = "SELECT s.id, s.uuid, s.job, s.host, s.roots, s.state, s.started, s.finished,
    ifnull(sum(p.members), 0), ifnull(sum(p.bytes), 0), ifnull(sum(p.directories), 0), s.committed_members, s.warnings,
-   s.compression, s.recipients
+   s.compression, s.recipients, s.exclude, s.one_file_system
  FROM backup_set s LEFT JOIN part p ON p.set_id = s.id AND p.loading = 0 WHERE s.state <> 3 AND";
 
 pub(super) fn json<T: serde::de::DeserializeOwned>(index: usize, text: &str) -> rusqlite::Result<T> {
@@ -127,6 +135,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BackupSet> {
         warnings: uint(row, 12)?,
         compression: row.get(13)?,
         recipients: json(14, &row.get::<_, String>(14)?)?,
+        exclude: json(15, &row.get::<_, String>(15)?)?,
+        one_file_system: row.get(16)?,
     })
 }
 
@@ -175,8 +185,9 @@ impl Catalog {
     pub fn begin_set(&self, new: &NewSet) -> Result<SetId> {
         self.durably(|c| {
             c.execute(
-                "INSERT INTO backup_set (uuid, job, host, roots, compression, recipients, state, started)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7)",
+                "INSERT INTO backup_set
+                   (uuid, job, host, roots, compression, recipients, state, started, exclude, one_file_system)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9)",
                 params![
                     new.uuid,
                     new.job,
@@ -184,7 +195,9 @@ impl Catalog {
                     roots_json(&new.roots)?,
                     new.compression,
                     serde_json::to_string(&new.recipients)?,
-                    new.started
+                    new.started,
+                    serde_json::to_string(&new.exclude)?,
+                    new.one_file_system
                 ],
             )?;
             Ok(SetId(c.last_insert_rowid()))
@@ -231,6 +244,30 @@ impl Catalog {
             0 => Err(CatalogError::NotFound { what: "set", name: id.to_string() }),
             _ => Ok(()),
         }
+    }
+
+    /// Opens an interrupted set again: what nobody committed is removed, and it is as if it had never ended.
+    ///
+    /// # Errors
+    /// [`CatalogError::NotFound`] where it is not there, or not interrupted.
+    pub fn reopen_set(&self, id: SetId) -> Result<BackupSet> {
+        self.drop_uncommitted(id)?;
+        let changed = self.durably(|c| {
+            Ok(c.execute(
+                "UPDATE backup_set SET state = 0, finished = NULL WHERE id = ?1 AND state IN (0, 2)",
+                [id],
+            )?)
+        })?;
+        match changed {
+            0 => Err(CatalogError::NotFound { what: "interrupted set", name: id.to_string() }),
+            _ => self.set(id),
+        }
+    }
+
+    /// Ends a set whose task failed: what is committed stays, the rest is removed.
+    pub fn interrupt_set(&self, id: SetId, finished: i64) -> Result<()> {
+        self.drop_uncommitted(id)?;
+        self.finish_set(id, SetState::Interrupted, finished)
     }
 
     /// Says how many warnings the set has so far.

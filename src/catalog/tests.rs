@@ -47,6 +47,8 @@ impl Rig {
             compression: "zstd".into(),
             recipients: vec!["age1x".into()],
             started: 1_000,
+            exclude: Vec::new(),
+            one_file_system: false,
         };
         let set = self.catalog.begin_set(&new).unwrap();
         self.part(set, 1, 0);

@@ -22,6 +22,8 @@ impl Catalog {
             host: set.host,
             roots: set.roots.iter().map(|r| escape(r)).collect(),
             warnings: set.warnings,
+            exclude: set.exclude,
+            one_file_system: set.one_file_system,
         })
     }
 

@@ -1,5 +1,7 @@
 //! Members on their way into the catalog.
 
+use std::ops::Range;
+
 use rusqlite::{Connection, params};
 
 use super::directories::{Span, check_name, put_span};
@@ -117,9 +119,20 @@ impl Catalog {
             return Err(CatalogError::Ordinal { set, expected, found: first_ordinal });
         }
         self.remove_uncommitted(set)?;
+        Ok(self.writer_at(set, first_ordinal))
+    }
+
+    /// A writer for members that come before parts which the catalog has already. `ordinals` lie between the part before
+    /// and the part behind; what an earlier attempt left there is removed.
+    pub fn gap_writer(&self, set: SetId, ordinals: Range<u64>) -> Result<MemberWriter> {
+        self.remove_blocks(set, ordinals.clone())?;
+        Ok(self.writer_at(set, ordinals.start))
+    }
+
+    fn writer_at(&self, set: SetId, first_ordinal: u64) -> MemberWriter {
         let root =
             Span { directory: DirectoryId::ROOT, first: first_ordinal, own: false, direct: 0, subtree: 0 };
-        Ok(MemberWriter {
+        MemberWriter {
             catalog: self.clone(),
             set,
             next: first_ordinal,
@@ -129,7 +142,7 @@ impl Catalog {
             members: 0,
             bytes: 0,
             directories: 0,
-        })
+        }
     }
 }
 
@@ -257,8 +270,10 @@ fn advance(
     (members, bytes, directories): (u64, u64, u64),
     checkpoint: &Checkpoint<'_>,
 ) -> Result<()> {
-    connection
-        .execute("UPDATE backup_set SET committed_members = ?2 WHERE id = ?1", params![set, Int(next)])?;
+    connection.execute(
+        "UPDATE backup_set SET committed_members = max(committed_members, ?2) WHERE id = ?1",
+        params![set, Int(next)],
+    )?;
     let part = checkpoint.archive.part;
     let changed = connection.execute(
         "UPDATE part SET members = members + ?3, bytes = bytes + ?4, directories = directories + ?5

@@ -23,11 +23,14 @@ const PROBLEMS_SHOWN: usize = 20;
 )]
 pub(super) struct BackupArgs {
     /// Files and directories
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "resume", value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Name of the job that the set belongs to
-    #[arg(long, value_name = "NAME", default_value = "backup", value_parser = super::args::name())]
-    job: String,
+    /// Go on with this interrupted set; without PATHs everything is as it was
+    #[arg(long, value_name = "SET", value_parser = super::args::name())]
+    resume: Option<String>,
+    /// Name of the job that the set belongs to [default: backup]
+    #[arg(long, value_name = "NAME", value_parser = super::args::name())]
+    job: Option<String>,
     /// Leave out what matches: a name, or with a slash a whole path
     #[arg(long, value_name = "PATTERN", value_parser = super::args::name())]
     exclude: Vec<String>,
@@ -79,7 +82,7 @@ impl BackupArgs {
     fn into_request(self) -> BackupRequest {
         let usual = BackupRequest::default();
         BackupRequest {
-            job: self.job,
+            job: self.job.unwrap_or(usual.job),
             paths: self.paths,
             exclude: self.exclude,
             one_file_system: self.one_file_system,
@@ -91,6 +94,8 @@ impl BackupArgs {
             volume: self.volume,
             pool: self.pool,
             auto_label: self.auto_label,
+            set_uuid: None,
+            resume: self.resume,
         }
     }
 }
@@ -120,7 +125,7 @@ fn warn(output: Output, report: &BackupReport) {
         output.warning(&format!("{skipped} NOT stored; everything else is"));
     }
     if report.cancelled {
-        output.warning("ended early, as asked: the set holds what was reached and is marked as interrupted");
+        output.warning("ended early, as asked: the set holds what was reached and is marked as interrupted; `reelward backup --resume SET` goes on");
     }
 }
 
@@ -136,6 +141,9 @@ pub(super) fn describe(output: Output, report: &BackupReport) -> String {
         text::seconds(report.seconds),
         text::rate_note(report.bytes, report.seconds),
     );
+    if let Some(before) = report.resumed_behind {
+        lines.push_str(&format!("resumed  behind {} of earlier runs\n", text::plural(before, "member")));
+    }
     lines.push_str(&format!("on tape  {}, {}\n", text::bytes(report.stored_bytes), volumes(&report.volumes)));
     if report.problem_count > 0 {
         lines.push_str(&format!("warnings {}\n", text::count(report.problem_count)));

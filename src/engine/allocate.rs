@@ -86,7 +86,12 @@ impl<'a> Allocator<'a> {
                 }
                 Err(error) => return Err(error),
             };
-            self.catalog.finish_set(part.set, SetState::Interrupted, written)?;
+            // A set that went on elsewhere since ends as its last part does.
+            let is_last =
+                self.catalog.parts_of(part.set)?.last().is_some_and(|last| last.number == part.number);
+            if is_last && self.catalog.set(part.set)?.state != SetState::Complete {
+                self.catalog.finish_set(part.set, SetState::Interrupted, written)?;
+            }
         }
         Ok(true)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::hash::Hash;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::devices::Devices;
 use super::{DeviceChoice, EngineError, Station};
-use crate::catalog::{Catalog, CatalogError, SetState, VolumeId};
+use crate::catalog::{Catalog, CatalogError, SetId, SetState, VolumeId};
 
 /// Where an appliance keeps its state and which devices a command uses.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Appliance {
     lock: Option<Arc<Flock<File>>>,
     /// Volumes that a task of this process works on.
     in_use: VolumesInUse,
+    /// Sets that a task of this process writes.
+    sets_in_use: SetsInUse,
 }
 
 /// The catalog's file in the state directory.
@@ -46,7 +49,14 @@ impl Appliance {
         make_directory(&settings.state)?;
         let catalog = Catalog::open(&settings.state.join(CATALOG))?;
         let devices = Arc::new(Mutex::new(Devices::default()));
-        Ok(Appliance { settings, catalog, devices, lock: None, in_use: VolumesInUse::default() })
+        Ok(Appliance {
+            settings,
+            catalog,
+            devices,
+            lock: None,
+            in_use: VolumesInUse::default(),
+            sets_in_use: SetsInUse::default(),
+        })
     }
 
     /// The same state directory, catalog, lock and open devices for a further task of this process, with devices of its
@@ -58,12 +68,18 @@ impl Appliance {
             devices: self.devices.clone(),
             lock: self.lock.clone(),
             in_use: self.in_use.clone(),
+            sets_in_use: self.sets_in_use.clone(),
         }
     }
 
     /// Volumes that tasks of this process work on: no other task may take them.
     pub fn volumes_in_use(&self) -> &VolumesInUse {
         &self.in_use
+    }
+
+    /// Sets that tasks of this process write.
+    pub fn sets_in_use(&self) -> &SetsInUse {
+        &self.sets_in_use
     }
 
     /// Opens and claims the state directory even where its catalog is damaged, in whatever way [`Catalog::check`] finds:
@@ -172,33 +188,53 @@ impl Appliance {
     }
 }
 
-/// Volumes that tasks of one process work on.
-#[derive(Debug, Clone, Default)]
-pub struct VolumesInUse(Arc<Mutex<HashSet<VolumeId>>>);
-
-/// A volume held for one task until this is dropped.
+/// What tasks of one process work on: no other task may take it.
 #[derive(Debug)]
-pub struct HeldVolume {
-    all: VolumesInUse,
-    volume: VolumeId,
+pub struct InUse<T>(Arc<Mutex<HashSet<T>>>);
+
+/// Volumes in use.
+pub type VolumesInUse = InUse<VolumeId>;
+/// Sets in use.
+pub type SetsInUse = InUse<SetId>;
+
+impl<T> Clone for InUse<T> {
+    fn clone(&self) -> Self {
+        InUse(self.0.clone())
+    }
 }
 
-impl VolumesInUse {
-    /// Holds a volume; none where another task has it.
-    pub fn hold(&self, volume: VolumeId) -> Option<HeldVolume> {
+impl<T> Default for InUse<T> {
+    fn default() -> Self {
+        InUse(Arc::default())
+    }
+}
+
+/// A volume or set held for one task until this is dropped.
+#[derive(Debug)]
+pub struct Held<T: Copy + Eq + Hash> {
+    all: InUse<T>,
+    held: T,
+}
+
+/// A volume held for one task until this is dropped.
+pub type HeldVolume = Held<VolumeId>;
+
+impl<T: Copy + Eq + Hash> InUse<T> {
+    /// Holds one; none where another task has it.
+    pub fn hold(&self, wanted: T) -> Option<Held<T>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(volume).then(|| HeldVolume { all: self.clone(), volume })
+        all.insert(wanted).then(|| Held { all: self.clone(), held: wanted })
     }
 
     /// Whether a task has it.
-    pub fn holds(&self, volume: VolumeId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&volume)
+    pub fn holds(&self, wanted: T) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&wanted)
     }
 }
 
-impl Drop for HeldVolume {
+impl<T: Copy + Eq + Hash> Drop for Held<T> {
     fn drop(&mut self) {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.volume);
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.held);
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::allocate::Allocator;
 use super::{Appliance, EngineError, index_file};
 use crate::catalog::{
-    Archive, Checkpoint, Fragment, MemberWriter, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
+    Archive, BackupSet, Checkpoint, Fragment, MemberWriter, NewPart, NewSet, SetId, SetState, Volume,
+    VolumeStatus,
 };
 use crate::drive::Drive;
 use crate::format::age::Recipient;
@@ -28,6 +29,16 @@ pub enum Compression {
     None,
     /// Independent zstd frames at this level.
     Zstd(i32),
+}
+
+impl Compression {
+    /// As sets are marked with it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Zstd(_) => "zstd",
+        }
+    }
 }
 
 /// What to back up, and how.
@@ -57,6 +68,12 @@ pub struct BackupRequest {
     pub pool: Option<String>,
     /// Label blank cartridges when no volume has room.
     pub auto_label: bool,
+    /// Identity of the new set (RFC 9562, lower case), for a caller that must name it before it begins; made up when
+    /// not given. [`Progress`] tells the number of the set as soon as it has one.
+    pub set_uuid: Option<String>,
+    /// Go on with this interrupted set (number, identity or a beginning of that). Without `paths` everything is as it was;
+    /// what is given must be as it was.
+    pub resume: Option<String>,
 }
 
 impl Default for BackupRequest {
@@ -74,6 +91,8 @@ impl Default for BackupRequest {
             volume: None,
             pool: None,
             auto_label: false,
+            set_uuid: None,
+            resume: None,
         }
     }
 }
@@ -105,6 +124,8 @@ pub struct BackupReport {
     pub cancelled: bool,
     /// Whether the volumes are files and no tape.
     pub is_virtual: bool,
+    /// Members that earlier runs of the set had stored, where it was continued.
+    pub resumed_behind: Option<u64>,
 }
 
 /// Problems told one by one; the rest is counted.
@@ -125,14 +146,28 @@ impl Appliance {
         progress: &Progress,
         cancel: &AtomicBool,
     ) -> Result<BackupReport, EngineError> {
-        let roots = absolute(&request.paths)?;
+        self.claim()?;
+        let resumed = request.resume.as_deref().map(|name| self.resumable(name, request)).transpose()?;
+        let request = resumed.as_ref().map_or(request, |resumed| &resumed.request);
+        let roots = match &resumed {
+            Some(resumed) => resumed.roots.clone(),
+            None => absolute(&request.paths)?,
+        };
         let selection = Selection {
             roots: roots.clone(),
             exclude: request.exclude.clone(),
             one_file_system: request.one_file_system,
             never: self.own_directories(),
+            after: resumed.as_ref().and_then(|resumed| resumed.after.clone()),
         };
-        self.claim()?;
+        let mut held = None;
+        if let Some(resumed) = &resumed {
+            held =
+                Some(self.sets_in_use().hold(resumed.set.id).ok_or_else(|| EngineError::NotResumable {
+                    set: resumed.set.uuid.clone(),
+                    reason: "it is being written by another task".into(),
+                })?);
+        }
         progress.phase(Phase::Mounting);
         let mut station = self.station()?;
         let is_virtual = station.is_virtual();
@@ -147,17 +182,21 @@ impl Appliance {
         let (volume, remaining) = allocator.next(drive, progress)?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let source = FileTree::start(&selection, cores)?;
-        let set_uuid = super::new_uuid();
-        let set = self.catalog().begin_set(&NewSet {
-            uuid: set_uuid.clone(),
-            job: request.job.clone(),
-            host: nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default(),
-            roots: roots.into_iter().map(|root| root.into_os_string().into_vec()).collect(),
-            compression: if request.compression == Compression::None { "none" } else { "zstd" }.into(),
-            recipients: request.recipients.iter().map(ToString::to_string).collect(),
-            started: super::now(),
+        let set_row = match &resumed {
+            Some(resumed) => self.catalog().reopen_set(resumed.set.id)?,
+            None => self.new_set(request, roots)?,
+        };
+        let (set, set_uuid) = (set_row.id, set_row.uuid.clone());
+        let _held = held.or_else(|| self.sets_in_use().hold(set));
+        progress.set(set.0);
+        let number = self.catalog().parts_of(set)?.last().map_or(0, |last| last.number) + 1;
+        let last_archive = self.catalog().archives_of(set)?.iter().map(|a| a.number).max().unwrap_or(0);
+        self.catalog().begin_part(&NewPart {
+            set,
+            number,
+            volume: volume.id,
+            first_ordinal: set_row.committed,
         })?;
-        self.catalog().begin_part(&NewPart { set, number: 1, volume: volume.id, first_ordinal: 0 })?;
         let most = remaining
             .map_or(BUFFER_IN_THE_DARK, |room| usize::try_from(room / BUFFER_SHARE).unwrap_or(usize::MAX));
         let buffer_bytes = request.buffer_bytes.min(most);
@@ -175,16 +214,16 @@ impl Appliance {
             checkpoint_time: request.checkpoint_time,
             workers: cores,
         };
-        let problems = Problems::default();
+        let problems = Problems { before: set_row.warnings, ..Problems::default() };
         let reporting = Reporting { progress, cancel, problems: &|problem| problems.note(&problem) };
-        let start = PartStart { number: 1, first_archive: 1, remaining };
-        let writer = self.catalog().writer(set, 0)?;
-        let shared = Mutex::new(Current { volume, last_archive: 0, given_up: false });
+        let start = PartStart { number, first_archive: last_archive + 1, remaining };
+        let writer = self.catalog().writer(set, set_row.committed)?;
+        let shared = Mutex::new(Current { volume, last_archive, given_up: false });
         let mut index = CatalogIndex { writer, set, pieces: Vec::new(), shared: &shared };
         let mut parts = Parts {
             allocator,
             set,
-            part: 1,
+            part: number,
             labels: Vec::new(),
             shared: &shared,
             progress,
@@ -196,7 +235,14 @@ impl Appliance {
         let stored = pipeline::store(drive, &source, start, &options, &mut parts, &mut index, &reporting);
         drop(source);
         let Parts { labels, written, .. } = parts;
-        let mut stored = stored?;
+        let mut stored = match stored {
+            Ok(stored) => stored,
+            Err(error) => {
+                // The fault is what counts; where the catalog fails too, the next task clears what is left.
+                let _ = self.catalog().interrupt_set(set, super::now());
+                return Err(error);
+            }
+        };
         stored.cancelled |= lock(&shared).given_up;
         let state = if stored.cancelled { SetState::Interrupted } else { SetState::Complete };
         self.catalog().finish_set(set, state, written)?;
@@ -216,12 +262,29 @@ impl Appliance {
             skipped,
             cancelled: stored.cancelled,
             is_virtual,
+            resumed_behind: resumed.map(|resumed| resumed.set.committed),
         })
+    }
+
+    /// A set that begins.
+    fn new_set(&self, request: &BackupRequest, roots: Vec<PathBuf>) -> Result<BackupSet, EngineError> {
+        let set = self.catalog().begin_set(&NewSet {
+            uuid: request.set_uuid.clone().unwrap_or_else(super::new_uuid),
+            job: request.job.clone(),
+            host: nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default(),
+            roots: roots.into_iter().map(|root| root.into_os_string().into_vec()).collect(),
+            compression: request.compression.name().into(),
+            recipients: request.recipients.iter().map(ToString::to_string).collect(),
+            started: super::now(),
+            exclude: request.exclude.clone(),
+            one_file_system: request.one_file_system,
+        })?;
+        Ok(self.catalog().set(set)?)
     }
 }
 
 /// Absolute roots, sorted, none below another: each object is met once.
-fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
+pub(super) fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
     if paths.is_empty() {
         return Err(EngineError::Request("nothing to back up: name at least one file or directory".into()));
     }
@@ -384,11 +447,15 @@ impl Volumes<EngineError> for Parts<'_> {
 
 /// What went wrong with single files.
 #[derive(Default)]
-struct Problems(Mutex<(Vec<String>, u64, u64)>);
+struct Problems {
+    noted: Mutex<(Vec<String>, u64, u64)>,
+    /// Warnings of earlier runs of the set.
+    before: u64,
+}
 
 impl Problems {
     fn note(&self, problem: &Problem) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.0.len() < PROBLEMS_TOLD {
             noted.0.push(problem.to_string());
         }
@@ -396,11 +463,12 @@ impl Problems {
         noted.2 += u64::from(!problem.is_stored());
     }
 
+    /// All warnings of the set.
     fn count(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+        self.before + self.noted.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 
     fn into_report(self) -> (Vec<String>, u64, u64) {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.noted.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -123,6 +123,14 @@ pub enum EngineError {
         /// As given.
         name: String,
     },
+    /// The set cannot be continued.
+    #[error("set {set} cannot be resumed: {reason}; nothing was written")]
+    NotResumable {
+        /// The set.
+        set: String,
+        /// Why not.
+        reason: String,
+    },
     /// Nothing matches.
     #[error("{pattern}: nothing in the catalog matches")]
     NothingFound {

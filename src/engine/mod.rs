@@ -11,13 +11,14 @@ mod label;
 mod library;
 mod rebuild;
 mod restore;
+mod resume;
 mod station;
 mod tape_file;
 mod tapes;
 mod verify;
 
 pub use crate::catalog::CheckReport;
-pub use appliance::{Appliance, HeldVolume, Settings, VolumesInUse};
+pub use appliance::{Appliance, Held, HeldVolume, InUse, SetsInUse, Settings, VolumesInUse};
 pub use backup::{BackupReport, BackupRequest, Compression};
 pub use devices::DeviceChoice;
 pub use error::EngineError;

@@ -1,6 +1,6 @@
 //! What a running task can be asked at any moment, without slowing it.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use crate::format::v1::shown;
@@ -36,6 +36,7 @@ pub struct Progress {
     total_files: AtomicU64,
     total_bytes: AtomicU64,
     buffer_percent: AtomicU8,
+    set: AtomicI64,
     current: Mutex<(Vec<u8>, String)>,
 }
 
@@ -60,6 +61,8 @@ pub struct Snapshot {
     pub current: String,
     /// Volume in work.
     pub volume: String,
+    /// Number of the set that is written, as soon as it has one; 0 before.
+    pub set: i64,
 }
 
 impl Progress {
@@ -103,6 +106,11 @@ impl Progress {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).1 = label.to_owned();
     }
 
+    /// Says which set is written.
+    pub fn set(&self, id: i64) {
+        self.set.store(id, Relaxed);
+    }
+
     /// Looks.
     pub fn snapshot(&self) -> Snapshot {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +132,7 @@ impl Progress {
             buffer_percent: self.buffer_percent.load(Relaxed),
             current: if current.0.is_empty() { String::new() } else { shown(&current.0) },
             volume: current.1.clone(),
+            set: self.set.load(Relaxed),
         }
     }
 }

@@ -118,6 +118,17 @@ impl<'a> Sequencer<'a> {
                         self.linked(*entry, identity, names, &mut parts, source)?;
                     }
                     Part::Problem(problem) => (self.shared.problems)(problem),
+                    Part::Reenter { name, header } => {
+                        self.index_bytes += name.len() as u64 + 24;
+                        self.open.push(header);
+                        push_component(&mut self.path, &name);
+                        self.rows.push(IndexRow::Enter(name));
+                        continue; // not a step forward yet
+                    }
+                    Part::Passed { first, identity, names } => {
+                        self.passed(first, identity, names);
+                        continue;
+                    }
                     Part::Chunk(_) | Part::End(_) => return Err(StreamError::Closed),
                 }
                 self.checkpoint_if_due()?;
@@ -142,7 +153,10 @@ impl<'a> Sequencer<'a> {
         let mut written = 0;
         let mut bytes = 0;
         let mut members = 0;
-        self.open_archive()?;
+        // Nothing is written where the walk only goes up.
+        if segment.rows.iter().any(|row| !matches!(row, Row::Leave)) {
+            self.open_archive()?;
+        }
         let whole = self.has_room(segment.bytes.len() as u64, segment_index_bytes(&segment.rows))?;
         let mut base = self.position;
         for row in &segment.rows {
@@ -233,6 +247,15 @@ impl<'a> Sequencer<'a> {
         self.single(&entry, parts, source)
     }
 
+    /// A name that an earlier run stored.
+    fn passed(&mut self, first: Vec<u8>, identity: (u64, u64), names: u64) {
+        let (_, left) = self.links.entry(identity).or_insert((first, names));
+        *left -= 1;
+        if *left == 0 {
+            self.links.remove(&identity);
+        }
+    }
+
     /// Stores an entry without data; what was read for it is dropped.
     fn single(
         &mut self,
@@ -298,7 +321,11 @@ impl<'a> Sequencer<'a> {
                     notes = found;
                     break;
                 }
-                Part::Segment(_) | Part::Begin(_) | Part::Linked { .. } => return Err(StreamError::Closed),
+                Part::Segment(_)
+                | Part::Begin(_)
+                | Part::Linked { .. }
+                | Part::Reenter { .. }
+                | Part::Passed { .. } => return Err(StreamError::Closed),
             }
         }
         let (reply, sha256) = bounded(1);

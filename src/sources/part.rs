@@ -66,6 +66,23 @@ pub enum Part {
         /// Names the inode has.
         names: u64,
     },
+    /// The walk goes down into a component that an earlier run of the set has stored, or that is no member. With its headers:
+    /// the archive that begins there repeats them.
+    Reenter {
+        /// The component.
+        name: Vec<u8>,
+        /// The directory's own member, encoded.
+        header: Option<Vec<u8>>,
+    },
+    /// A name of an object with several names that an earlier run of the set has stored.
+    Passed {
+        /// The first of its names that the set has.
+        first: Vec<u8>,
+        /// Device and inode.
+        identity: (u64, u64),
+        /// Names the inode has.
+        names: u64,
+    },
     /// Something could not be stored, or not as it was.
     Problem(Problem),
 }

@@ -10,6 +10,7 @@ mod iscsi;
 mod rebuild;
 mod refusals;
 mod restore_rules;
+mod resume;
 mod support;
 mod tapes;
 mod usr;

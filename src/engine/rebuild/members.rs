@@ -22,11 +22,13 @@ pub(super) struct Entering {
     beginning: Option<Beginning>,
     /// Its pieces there, once it was entered.
     pub(super) fragments: Vec<Fragment>,
+    /// First ordinal of a part behind that the catalog has already.
+    limit: u64,
 }
 
 impl Entering {
-    pub(super) fn new(writer: MemberWriter, beginning: Option<Beginning>) -> Entering {
-        Entering { writer, path: Vec::new(), members: 0, beginning, fragments: Vec::new() }
+    pub(super) fn new(writer: MemberWriter, limit: u64, beginning: Option<Beginning>) -> Entering {
+        Entering { writer, path: Vec::new(), members: 0, beginning, fragments: Vec::new(), limit }
     }
 
     fn go_to(&mut self, directory: &[&[u8]]) -> Result<(), CatalogError> {
@@ -90,6 +92,13 @@ impl Entering {
                     return Ok(());
                 }
             };
+            if self.writer.next_ordinal() >= self.limit {
+                problems.push(format!(
+                    "archive {}: it holds more than the part behind it leaves room for; that is left out",
+                    label.archive
+                ));
+                return Ok(());
+            }
             if item.continues.is_some() {
                 if let Err(reason) = self.rest(tar, &item, label, problems)? {
                     problems.push(reason);

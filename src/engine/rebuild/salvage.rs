@@ -61,7 +61,7 @@ impl Task<'_> {
             }
         }
         if let Some(current) = current {
-            self.catalog.finish_set(current.set, SetState::Interrupted, crate::engine::now())?;
+            self.end(current.set, current.label.part)?;
             report.parts_added += 1;
         }
         // Entering archives one by one moved the end of the volume along with them.
@@ -108,7 +108,7 @@ impl Task<'_> {
         let opened = self.part(&label, &about, &place)?;
         Ok(match opened {
             Ok(set) => {
-                self.catalog.finish_set(set.id, SetState::Interrupted, crate::engine::now())?;
+                self.end(set.id, label.part)?;
                 Ok(())
             }
             Err(reason) => Err(reason),
@@ -150,11 +150,18 @@ impl Task<'_> {
             return Ok(Err("not an archive of ours, and no index".into()));
         };
         self.seen.add_set(&label.set);
+        if self.is_overtaken(&label)? {
+            self.unfinished.push(format!(
+                "volume {}: archive {} of set {} was written and not committed; a later part has what it holds",
+                place.volume.label, label.archive, label.set
+            ));
+            return Ok(Ok(0));
+        }
         let goes_on =
             current.as_ref().is_some_and(|c| (&c.label.set, c.label.part) == (&label.set, label.part));
         if !goes_on {
             if let Some(done) = current.take() {
-                self.catalog.finish_set(done.set, SetState::Interrupted, crate::engine::now())?;
+                self.end(done.set, done.label.part)?;
             }
             let set = match self.part(&label, &about, place)? {
                 Ok(set) => set,
@@ -166,11 +173,17 @@ impl Task<'_> {
                     label.archive, label.set
                 )));
             }
-            let writer = self.catalog.writer(set.id, set.committed)?;
+            let parts = self.catalog.parts_of(set.id)?;
+            let behind = parts.iter().find(|part| part.number > label.part).map(|part| part.first_ordinal);
+            let own = parts.iter().find(|part| part.number == label.part);
+            let writer = match (behind, own) {
+                (Some(behind), Some(own)) => self.catalog.gap_writer(set.id, own.ordinals().end..behind)?,
+                _ => self.catalog.writer(set.id, set.committed)?,
+            };
             *current = Some(Current {
                 label: label.clone(),
                 set: set.id,
-                entering: Entering::new(writer, beginning.take()),
+                entering: Entering::new(writer, behind.unwrap_or(u64::MAX), beginning.take()),
             });
         }
         let Some(current) = current else { return Ok(Ok(0)) };
@@ -207,18 +220,42 @@ impl Task<'_> {
         Ok(Ok(current.entering.members - before))
     }
 
+    /// Whether a later part of the set begins with this archive: the task that wrote it died before it was committed, and
+    /// what it holds was stored again.
+    fn is_overtaken(&self, label: &Label) -> Result<bool, EngineError> {
+        let Some(set) = self.catalog.set_by_uuid(&label.set)? else { return Ok(false) };
+        let archives = self.catalog.archives_of(set.id)?;
+        let first =
+            archives.iter().filter(|archive| archive.part > label.part).map(|archive| archive.number).min();
+        Ok(first.is_some_and(|first| label.archive >= first))
+    }
+
+    /// The part is entered: how the set ended, as far as is known.
+    fn end(&self, set: SetId, part: u32) -> Result<(), EngineError> {
+        let is_last = self.catalog.parts_of(set)?.last().is_none_or(|last| last.number <= part);
+        let row = self.catalog.set(set)?;
+        if is_last {
+            self.catalog.finish_set(set, SetState::Interrupted, crate::engine::now())?;
+        } else if row.state == SetState::Incomplete && self.catalog.missing_parts(set)?.is_empty() {
+            let finished = row.finished.unwrap_or_else(crate::engine::now);
+            self.catalog.finish_set(set, SetState::Complete, finished)?;
+        }
+        Ok(())
+    }
+
     /// The set of a part without an index, and the part itself, added where they are not known.
     fn part(&mut self, label: &Label, about: &About, place: &Place<'_>) -> Read<BackupSet> {
         let known = self.catalog.set_by_uuid(&label.set)?;
         let parts = known.as_ref().map(|set| self.catalog.parts_of(set.id)).transpose()?.unwrap_or_default();
+        let before = parts.iter().rev().find(|part| part.number < label.part);
         if let Some(part) = parts.iter().find(|part| part.number == label.part) {
-            if part.index_file.is_some() || parts.last().is_some_and(|last| last.number > label.part) {
+            if part.index_file.is_some() {
                 return Ok(Err(format!(
                     "part {} of set {} is in the catalog already",
                     label.part, label.set
                 )));
             }
-        } else if parts.last().map_or(0, |last| last.number) + 1 != label.part {
+        } else if before.map_or(0, |before| before.number) + 1 != label.part {
             return Ok(Err(format!(
                 "part {} of set {} has no index and can be entered only behind part {}; rebuild from that one's volume first",
                 label.part,
@@ -226,6 +263,7 @@ impl Task<'_> {
                 label.part.saturating_sub(1)
             )));
         }
+        let first_ordinal = before.map_or(0, |before| before.ordinals().end);
         let set = match known {
             Some(set) => set,
             None => {
@@ -237,6 +275,8 @@ impl Task<'_> {
                     compression: about.compression.into(),
                     recipients: about.recipients.clone(),
                     started: place.not_before,
+                    exclude: Vec::new(),
+                    one_file_system: false,
                 })?;
                 self.catalog.set(id)?
             }
@@ -246,7 +286,7 @@ impl Task<'_> {
                 set: set.id,
                 number: label.part,
                 volume: place.volume.id,
-                first_ordinal: set.committed,
+                first_ordinal,
             })?;
         }
         Ok(Ok(set))

@@ -144,6 +144,17 @@ pub struct Information {
     pub roots: Vec<String>,
     /// Warnings of the set when the index was written.
     pub warnings: u64,
+    /// What was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Whether the walk stayed on the file systems of the roots.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub one_file_system: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// A directory, as section `D` lists it: one unbroken stretch of the walk below it.

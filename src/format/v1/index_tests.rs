@@ -2,7 +2,14 @@ use super::*;
 use proptest::prelude::*;
 
 fn information() -> Information {
-    Information { job: "j".into(), host: "h".into(), roots: vec!["/r".into()], warnings: 2 }
+    Information {
+        job: "j".into(),
+        host: "h".into(),
+        roots: vec!["/r".into()],
+        warnings: 2,
+        exclude: Vec::new(),
+        one_file_system: false,
+    }
 }
 
 fn sections(bytes: &[u8]) -> Result<Vec<String>, IndexError> {

@@ -1,5 +1,6 @@
 //! Directory trees: walked by one thread, read, encoded and hashed by several, delivered in walk order.
 
+mod after;
 mod attributes;
 mod read;
 mod walk;
@@ -14,6 +15,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::Batch;
 
+pub use after::{After, Known, Seen};
+
 /// What of the file system to store.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
@@ -25,6 +28,8 @@ pub struct Selection {
     pub one_file_system: bool,
     /// Directories (device, inode) that are never entered: our own state, above all.
     pub never: Vec<(u64, u64)>,
+    /// Begin behind this member, which an earlier run stored.
+    pub after: Option<After>,
 }
 
 /// A selection that cannot be walked.
@@ -75,7 +80,9 @@ impl FileTree {
         let mut threads = Vec::new();
         for number in 0..readers.max(1) {
             let (work, recycled, stop) = (work_out.clone(), recycled.clone(), stop.clone());
-            threads.extend(spawn(&format!("read-{number}"), move || read::run(&work, &recycled, &stop)));
+            let known = selection.after.as_ref().map(|after| after.known.clone());
+            let run = move || read::run(&work, &recycled, known.as_deref(), &stop);
+            threads.extend(spawn(&format!("read-{number}"), run));
         }
         let walker = walk::Walker::new(selection, filter, order_in, work_in, stop.clone());
         threads.extend(spawn("walk", move || walker.run(roots)));

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FileType, SeekFrom, Stat};
+use rustix::fs::{AtFlags, FileType, SeekFrom, Stat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
+use super::after::{Known, Seen};
 use super::attributes::Attributes;
 use super::walk::{Directory, Item, Work, open_file};
 use crate::format::v1::sparse;
@@ -50,11 +51,11 @@ impl Recycler {
 }
 
 /// Works through batches until there are no more.
-pub(super) fn run(work: &Receiver<Work>, recycler: &Recycler, stop: &AtomicBool) {
+pub(super) fn run(work: &Receiver<Work>, recycler: &Recycler, known: Option<&dyn Known>, stop: &AtomicBool) {
     let mut attributes = Attributes::default();
     for Work { items, output } in work {
         let segment = Segment { bytes: recycler.take(), rows: Vec::with_capacity(items.len() + 1) };
-        let mut reader = Reader { output, recycler, attributes: &mut attributes, segment };
+        let mut reader = Reader { output, recycler, attributes: &mut attributes, known, segment };
         for item in items {
             if stop.load(Ordering::Relaxed) || reader.item(item).is_none() {
                 break; // the pipeline is gone
@@ -70,6 +71,7 @@ struct Reader<'a> {
     output: Sender<Part>,
     recycler: &'a Recycler,
     attributes: &'a mut Attributes,
+    known: Option<&'a dyn Known>,
     segment: Segment,
 }
 
@@ -78,6 +80,8 @@ impl Reader<'_> {
         match item {
             Item::Leave => self.segment.rows.push(Row::Leave),
             Item::Problem(problem) => self.problem(problem)?,
+            Item::Reenter { name, member } => self.reenter(name, member.as_deref())?,
+            Item::Passed { directory, name } => self.passed(&directory, &name)?,
             Item::Enter { name, member } => {
                 self.segment.rows.push(Row::Enter(name.clone()));
                 if let Some(directory) = member {
@@ -115,6 +119,45 @@ impl Reader<'_> {
         let kind = if errno == Errno::NOENT { ProblemKind::Vanished } else { kind };
         let path = [&directory.path, name.as_bytes()].concat();
         self.problem(Problem { path, kind, error: Some(errno) })
+    }
+
+    /// A directory in which an earlier run ended: its headers are repeated, it is no member again.
+    fn reenter(&mut self, name: Vec<u8>, directory: Option<&Directory>) -> Option<()> {
+        self.flush()?;
+        let header = directory.and_then(|directory| {
+            let path = directory.path.strip_suffix(b"/").unwrap_or(&directory.path);
+            let status = rustix::fs::fstat(&directory.fd).ok()?;
+            let mut entry = entry_of(stored(path).to_vec(), Kind::Directory, &status);
+            let _ = self.attributes.of_open(&directory.fd, &mut entry); // told when it was stored
+            let mut header = Vec::new();
+            encode_entry(&entry, &mut header);
+            Some(header)
+        });
+        self.output.send(Part::Reenter { name, header }).ok()
+    }
+
+    /// An entry that an earlier run stored: later names of the same object become links to it.
+    fn passed(&mut self, directory: &Directory, name: &CString) -> Option<()> {
+        let Some(known) = self.known else { return Some(()) };
+        let Ok(status) = rustix::fs::statat(&directory.fd, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            return Some(());
+        };
+        let kind = match FileType::from_raw_mode(status.st_mode) {
+            FileType::RegularFile => Kind::Regular,
+            FileType::Symlink => Kind::Symlink,
+            _ => return Some(()),
+        };
+        if status.st_nlink < 2 {
+            return Some(());
+        }
+        let size = if kind == Kind::Regular { u64::try_from(status.st_size).unwrap_or(0) } else { 0 };
+        let path = [stored(&directory.path), name.as_bytes()].concat();
+        let Some(first) = known.first_name(&path, &Seen { kind, size, mtime: mtime_of(&status) }) else {
+            return Some(());
+        };
+        self.flush()?;
+        let identity = (status.st_dev, status.st_ino);
+        self.output.send(Part::Passed { first, identity, names: status.st_nlink }).ok()
     }
 
     fn directory(&mut self, name: Vec<u8>, directory: &Directory) -> Option<()> {

@@ -13,6 +13,7 @@ use crossbeam_channel::{Sender, bounded};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
+use super::after::{Place, Start};
 use super::{Filter, Selection, SelectionError};
 use crate::sources::{Batch, Part, Problem, ProblemKind};
 
@@ -29,8 +30,12 @@ pub(super) struct Directory {
 pub(super) enum Item {
     /// Go down into `name`. With a directory: it is a member and its metadata is stored.
     Enter { name: Vec<u8>, member: Option<Arc<Directory>> },
+    /// Go down into `name`, whose own member, where it has one, was stored by an earlier run.
+    Reenter { name: Vec<u8>, member: Option<Arc<Directory>> },
     /// Go up.
     Leave,
+    /// An entry that was stored by an earlier run: only whether it has other names matters.
+    Passed { directory: Arc<Directory>, name: CString },
     /// Read one entry that is no directory.
     Entry { directory: Arc<Directory>, name: CString, kind: FileType },
     /// Tell.
@@ -55,6 +60,7 @@ const LISTING_BYTES: usize = 64 * 1024;
 /// A root, opened: where it is and what it is.
 pub(super) struct Root {
     parents: Vec<Vec<u8>>,
+    place: Place,
     target: Target,
 }
 
@@ -68,10 +74,21 @@ const OPEN_DIRECTORY: OFlags =
 
 /// Opens every root, so that a mistake is told before anything is written.
 pub(super) fn open_roots(selection: &Selection) -> Result<Vec<Root>, SelectionError> {
-    selection.roots.iter().map(|path| open_root(path)).collect()
+    let start = Start::new(&selection.roots, selection.after.as_ref());
+    let mut roots = Vec::new();
+    for (number, path) in selection.roots.iter().enumerate() {
+        let place = start.root(number);
+        match open_root(path, place) {
+            Ok(root) => roots.push(root),
+            // What was stored may be gone since.
+            Err(_) if place != Place::Later => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(roots)
 }
 
-fn open_root(path: &Path) -> Result<Root, SelectionError> {
+fn open_root(path: &Path, place: Place) -> Result<Root, SelectionError> {
     let error = |errno: Errno| SelectionError::Root { path: path.into(), source: errno.into() };
     let bytes = path.as_os_str().as_bytes();
     let mut parents: Vec<Vec<u8>> =
@@ -97,18 +114,20 @@ fn open_root(path: &Path) -> Result<Root, SelectionError> {
         let name = CString::new(name).map_err(|_| error(Errno::INVAL))?;
         Target::Other { parent: Arc::new(Directory { fd, path: with_slash }), name, kind }
     };
-    Ok(Root { parents, target })
+    Ok(Root { parents, place, target })
 }
 
 /// A directory whose entries are being handed out.
 struct Level {
     directory: Arc<Directory>,
+    place: Place,
     device: u64,
     subdirectories: VecDeque<CString>,
 }
 
 pub(super) struct Walker {
     filter: Filter,
+    start: Start,
     one_file_system: bool,
     never: Vec<(u64, u64)>,
     order: Sender<Batch>,
@@ -128,6 +147,7 @@ impl Walker {
     ) -> Walker {
         Walker {
             filter,
+            start: Start::new(&selection.roots, selection.after.as_ref()),
             one_file_system: selection.one_file_system,
             never: selection.never.clone(),
             order,
@@ -144,19 +164,32 @@ impl Walker {
         // Roots that share parents must not leave and re-enter them: the index wants each directory's run whole.
         let mut entered: Vec<Vec<u8>> = Vec::new();
         for root in roots {
+            if root.place == Place::Stored {
+                match root.target {
+                    Target::Directory { name, directory, device } => {
+                        self.walk(name, directory, device, root.place, &mut listing);
+                    }
+                    Target::Other { parent, name, .. } => self.pass(&parent, name),
+                }
+                continue;
+            }
             let common = entered.iter().zip(&root.parents).take_while(|(a, b)| a == b).count();
             for _ in common..entered.len() {
                 self.items.push(Item::Leave);
             }
             entered.truncate(common);
             for name in &root.parents[common..] {
-                self.items.push(Item::Enter { name: name.clone(), member: None });
+                self.items.push(match root.place {
+                    Place::Around(_) => Item::Reenter { name: name.clone(), member: None },
+                    _ => Item::Enter { name: name.clone(), member: None },
+                });
                 entered.push(name.clone());
             }
             match root.target {
                 Target::Directory { name, directory, device } => {
-                    self.walk(name, directory, device, &mut listing);
+                    self.walk(name, directory, device, root.place, &mut listing);
                 }
+                Target::Other { parent, name, .. } if root.place != Place::Later => self.pass(&parent, name),
                 Target::Other { parent, name, kind } => self.push_entry(&parent, name, kind),
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -174,24 +207,27 @@ impl Walker {
         name: Vec<u8>,
         root: Arc<Directory>,
         device: u64,
+        place: Place,
         listing: &mut [MaybeUninit<u8>],
     ) -> Option<()> {
         let at_top = name.is_empty();
-        let mut levels = vec![self.enter(name, root, device, listing)?];
+        let mut levels = vec![self.enter(name, root, device, place, listing)?];
         while let Some(level) = levels.last_mut() {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }
             let Some(name) = level.subdirectories.pop_front() else {
+                let was_entered = level.place != Place::Stored;
                 levels.pop();
-                if !(at_top && levels.is_empty()) {
+                if was_entered && !(at_top && levels.is_empty()) {
                     self.push(Item::Leave)?;
                 }
                 continue;
             };
             let (parent, parent_device) = (level.directory.clone(), level.device);
-            if let Some((directory, device)) = self.descend(&parent, parent_device, &name)? {
-                let level = self.enter(name.into_bytes(), directory, device, listing)?;
+            let place = self.start.subdirectory(level.place, name.as_bytes());
+            if let Some((directory, device)) = self.descend(&parent, parent_device, place, &name)? {
+                let level = self.enter(name.into_bytes(), directory, device, place, listing)?;
                 levels.push(level);
             }
         }
@@ -204,6 +240,7 @@ impl Walker {
         &mut self,
         parent: &Directory,
         parent_device: u64,
+        place: Place,
         name: &CString,
     ) -> Option<Option<(Arc<Directory>, u64)>> {
         let mut path = [&parent.path, name.as_bytes()].concat();
@@ -214,7 +251,7 @@ impl Walker {
             Err(errno) => {
                 let kind =
                     if errno == Errno::NOENT { ProblemKind::Vanished } else { ProblemKind::Unreadable };
-                self.push(Item::Problem(Problem { path, kind, error: Some(errno) }))?;
+                self.told(Problem { path, kind, error: Some(errno) }, place)?;
                 return Some(None);
             }
         };
@@ -230,7 +267,7 @@ impl Walker {
                 None
             };
             if let Some(kind) = kind {
-                self.push(Item::Problem(Problem { path, kind, error: None }))?;
+                self.told(Problem { path, kind, error: None }, place)?;
                 return Some(None);
             }
         }
@@ -244,10 +281,14 @@ impl Walker {
         name: Vec<u8>,
         directory: Arc<Directory>,
         device: u64,
+        place: Place,
         listing: &mut [MaybeUninit<u8>],
     ) -> Option<Level> {
-        if !name.is_empty() {
-            self.push(Item::Enter { name, member: Some(directory.clone()) })?;
+        let member = Some(directory.clone());
+        match place {
+            Place::Later if !name.is_empty() => self.push(Item::Enter { name, member })?,
+            Place::Around(_) if !name.is_empty() => self.push(Item::Reenter { name, member })?,
+            _ => {}
         }
         let mut entries: Vec<(CString, FileType)> = Vec::new();
         let mut subdirectories: Vec<CString> = Vec::new();
@@ -261,7 +302,7 @@ impl Walker {
                         kind: ProblemKind::Unreadable,
                         error: Some(errno),
                     };
-                    self.items.push(Item::Problem(problem));
+                    self.told(problem, place)?;
                     break;
                 }
             };
@@ -286,9 +327,23 @@ impl Walker {
         subdirectories.sort_unstable();
         self.directories += 1;
         for (name, kind) in entries {
-            self.push(Item::Entry { directory: directory.clone(), name, kind })?;
+            let directory = directory.clone();
+            if !self.start.has_entry(place, name.as_bytes()) {
+                self.push(Item::Entry { directory, name, kind })?;
+            } else if matches!(kind, FileType::RegularFile | FileType::Symlink) {
+                self.push(Item::Passed { directory, name })?;
+            }
         }
-        Some(Level { directory, device, subdirectories: subdirectories.into() })
+        Some(Level { directory, place, device, subdirectories: subdirectories.into() })
+    }
+
+    /// What an earlier run met it has told.
+    fn told(&mut self, problem: Problem, place: Place) -> Option<()> {
+        if place == Place::Later { self.push(Item::Problem(problem)) } else { Some(()) }
+    }
+
+    fn pass(&mut self, directory: &Arc<Directory>, name: CString) {
+        self.push(Item::Passed { directory: directory.clone(), name });
     }
 
     fn push_entry(&mut self, directory: &Arc<Directory>, name: CString, kind: FileType) {
