@@ -3,8 +3,11 @@
 //! The kernel ends a command that takes longer than its time-out (it aborts it, then resets device, bus and adapter in
 //! turn), so that no command waits for ever; whatever it reset the device tells as a unit attention.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod ioctl;
 mod names;
+pub mod sysfs;
 
 use std::fs::File;
 use std::io;

@@ -34,7 +34,8 @@ fn resolve(sys: &Path, name: &Path) -> io::Result<PathBuf> {
     Err(no_device("it is no tape drive or changer that the kernel knows"))
 }
 
-fn is_numbered(name: &OsStr, prefix: &str) -> bool {
+/// Whether a name is `prefix` and a number.
+pub(super) fn is_numbered(name: &OsStr, prefix: &str) -> bool {
     name.to_str()
         .and_then(|name| name.strip_prefix(prefix))
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
