@@ -6,14 +6,14 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_void};
 use std::os::fd::BorrowedFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use libloading::Library;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::url::Target;
+use super::url::{Portal, Target};
 use crate::scsi::{Data, Reply, Status};
 
 /// Names under which the library is known, the one of Debian 12 (package `libiscsi7`) first.
@@ -48,6 +48,21 @@ struct Task {
     sense: SenseFields,
     data_length: c_int,
     data: *const c_uchar,
+}
+
+/// `struct iscsi_target_portal`.
+#[repr(C)]
+struct PortalItem {
+    next: *const PortalItem,
+    portal: *const c_char,
+}
+
+/// `struct iscsi_discovery_address`.
+#[repr(C)]
+struct AddressItem {
+    next: *const AddressItem,
+    name: *const c_char,
+    portals: *const PortalItem,
 }
 
 type Callback = unsafe extern "C" fn(*mut Context, c_int, *mut c_void, *mut c_void);
@@ -89,6 +104,7 @@ functions! {
     iscsi_connect_async: fn(*mut Context, *const c_char, Callback, *mut c_void) -> c_int;
     iscsi_login_async: fn(*mut Context, Callback, *mut c_void) -> c_int;
     iscsi_logout_async: fn(*mut Context, Callback, *mut c_void) -> c_int;
+    iscsi_discovery_async: fn(*mut Context, Callback, *mut c_void) -> c_int;
     iscsi_get_fd: fn(*mut Context) -> c_int;
     iscsi_which_events: fn(*mut Context) -> c_int;
     iscsi_service: fn(*mut Context, c_int) -> c_int;
@@ -101,7 +117,10 @@ functions! {
 
 /// `SCSI_CDB_MAX_SIZE`.
 const LONGEST_CDB: usize = 16;
+const DISCOVERY_SESSION: c_int = 1;
 const NORMAL_SESSION: c_int = 2;
+/// More targets or addresses of one than any list that is one.
+const MOST_ITEMS: usize = 4096;
 /// Offers both; the target chooses.
 const DIGEST_NONE_OR_CRC32C: c_int = 1;
 const UNDERFLOW: c_int = 1;
@@ -158,6 +177,8 @@ pub(super) struct Session {
     context: *mut Context,
     /// Where the callback puts the status. Lives until the context is destroyed.
     done: Box<AtomicI64>,
+    /// Where the callback of a discovery puts what it found. Lives as long.
+    found: Box<Found>,
     lun: c_int,
     alive: bool,
 }
@@ -170,7 +191,85 @@ unsafe extern "C" fn finished(_: *mut Context, status: c_int, _: *mut c_void, do
     unsafe { (*done.cast::<AtomicI64>()).store(status.into(), Ordering::Relaxed) };
 }
 
+/// What a discovery found, and its status.
+#[derive(Default)]
+struct Found {
+    targets: Mutex<Vec<(String, Vec<String>)>>,
+    status: AtomicI64,
+}
+
+unsafe extern "C" fn discovered(_: *mut Context, status: c_int, data: *mut c_void, found: *mut c_void) {
+    // SAFETY: the pointer given with this callback is `Session::found`, which outlives the context.
+    let found = unsafe { &*found.cast::<Found>() };
+    if status == 0 {
+        // SAFETY: with status 0 libiscsi hands out a list of targets, which lives during this call.
+        let targets = unsafe { targets(data.cast_const().cast()) };
+        *found.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+    }
+    found.status.store(status.into(), Ordering::Relaxed);
+}
+
+/// Names and addresses of a list of targets.
+///
+/// # Safety
+/// `item` is null or the head of a list whose texts are null or end with zero.
+unsafe fn targets(mut item: *const AddressItem) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    while !item.is_null() && found.len() < MOST_ITEMS {
+        // SAFETY: as the caller promises, for this item and the addresses it leads to.
+        unsafe {
+            let mut addresses = Vec::new();
+            let mut portal = (*item).portals;
+            while !portal.is_null() && addresses.len() < MOST_ITEMS {
+                addresses.push(text_at((*portal).portal));
+                portal = (*portal).next;
+            }
+            found.push((text_at((*item).name), addresses));
+            item = (*item).next;
+        }
+    }
+    found
+}
+
+/// The targets behind a portal with their addresses (RFC 7143 appendix C, SendTargets=All), as it tells them.
+pub(super) fn send_targets(
+    portal: &Portal,
+    initiator: &str,
+    limit: Duration,
+) -> Result<Vec<(String, Vec<String>)>, ConnectFailure> {
+    let api = api().map_err(ConnectFailure::Library)?;
+    let nowhere = portal.target(&portal.address, "", 0);
+    let mut session = Session::create(api, &nowhere, initiator)?;
+    if let Some(other) = session.log_in(&portal.address, limit)? {
+        session = Session::create(api, &nowhere, initiator)?;
+        if session.log_in(&other, limit)?.is_some() {
+            return Err(ConnectFailure::Target("the target redirects in circles".into()));
+        }
+    }
+    session.discover(limit)
+}
+
 impl Session {
+    /// Asks a discovery session for all targets.
+    fn discover(&mut self, limit: Duration) -> Result<Vec<(String, Vec<String>)>, ConnectFailure> {
+        let deadline = Instant::now() + limit;
+        self.found.status.store(PENDING, Ordering::Relaxed);
+        let found = std::ptr::from_ref::<Found>(&self.found).cast_mut().cast();
+        // SAFETY: the context is alive; `found` outlives it.
+        if unsafe { (self.api.iscsi_discovery_async)(self.context, discovered, found) } != 0 {
+            return Err(ConnectFailure::Target(self.error()));
+        }
+        match self.wait_for(|session| session.found.status.load(Ordering::Relaxed), deadline) {
+            Ok(0) => {
+                let mut targets = self.found.targets.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(std::mem::take(&mut *targets))
+            }
+            Ok(_) => Err(ConnectFailure::Target(self.error())),
+            Err(Failure::Gone(reason)) => Err(ConnectFailure::Target(reason)),
+            Err(Failure::TimedOut) => Err(ConnectFailure::Target("no answer".into())),
+        }
+    }
+
     /// Connects and logs in, following at most three redirections.
     pub(super) fn open(target: &Target, initiator: &str, limit: Duration) -> Result<Session, ConnectFailure> {
         let api = api().map_err(ConnectFailure::Library)?;
@@ -196,15 +295,27 @@ impl Session {
         if context.is_null() {
             return Err(ConnectFailure::Target("libiscsi made no session".into()));
         }
-        let session =
-            Session { api, context, done: Box::new(AtomicI64::new(PENDING)), lun: target.lun, alive: false };
+        let session = Session {
+            api,
+            context,
+            done: Box::new(AtomicI64::new(PENDING)),
+            found: Box::default(),
+            lun: target.lun,
+            alive: false,
+        };
+        // Who asks for targets names none.
+        let kind = if target.name.is_empty() { DISCOVERY_SESSION } else { NORMAL_SESSION };
         // SAFETY: the context was just made; the strings end with zero and are copied by the callee.
         let refused = unsafe {
             // A command that libiscsi sent again by itself would be written twice.
             (api.iscsi_set_noautoreconnect)(context, 1);
             (api.iscsi_set_tcp_user_timeout)(context, UNACKNOWLEDGED_MS);
-            (api.iscsi_set_targetname)(context, name.as_ptr())
-                | (api.iscsi_set_session_type)(context, NORMAL_SESSION)
+            let named = match kind {
+                NORMAL_SESSION => (api.iscsi_set_targetname)(context, name.as_ptr()),
+                _ => 0,
+            };
+            named
+                | (api.iscsi_set_session_type)(context, kind)
                 | (api.iscsi_set_header_digest)(context, DIGEST_NONE_OR_CRC32C)
                 | (api.iscsi_set_isid_random)(context, random, qualifier)
         };
@@ -267,8 +378,13 @@ impl Session {
 
     /// Serves the connection until the callback came; its status.
     fn wait(&mut self, deadline: Instant) -> Result<i64, Failure> {
+        self.wait_for(|session| session.done.load(Ordering::Relaxed), deadline)
+    }
+
+    /// Serves the connection until a callback has put down a status.
+    fn wait_for(&mut self, told: impl Fn(&Session) -> i64, deadline: Instant) -> Result<i64, Failure> {
         loop {
-            let status = self.done.load(Ordering::Relaxed);
+            let status = told(self);
             if status != PENDING {
                 return Ok(status);
             }
@@ -283,7 +399,7 @@ impl Session {
             let found = self.poll(wanted, left.min(Duration::from_secs(1)));
             // SAFETY: the context is alive.
             let served = unsafe { (self.api.iscsi_service)(self.context, found.bits().into()) };
-            if served < 0 && self.done.load(Ordering::Relaxed) == PENDING {
+            if served < 0 && told(self) == PENDING {
                 self.alive = false;
                 return Err(Failure::Gone(self.error()));
             }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use url::{SCHEME, SECRET_VARIABLE, Target, UrlError};
+pub use url::{Portal, SCHEME, SECRET_VARIABLE, Target, UrlError};
 
 use self::ffi::{ConnectFailure, Failure, Session};
 use super::{Data, Reply, Status, Transport, TransportError};
@@ -47,6 +47,32 @@ pub enum IscsiError {
         /// What libiscsi said.
         reason: String,
     },
+}
+
+/// The targets behind a portal, each at the address to log in at.
+///
+/// # Errors
+/// The library is missing; the portal cannot be reached or refuses.
+pub fn discover(portal: &Portal) -> Result<Vec<Target>, IscsiError> {
+    let initiator = initiator_name(std::fs::read_to_string(INITIATOR_FILE).ok().as_deref());
+    let found = ffi::send_targets(portal, &initiator, LOGIN_LIMIT).map_err(|failure| match failure {
+        ConnectFailure::Library(reason) => IscsiError::Library { reason },
+        ConnectFailure::Target(reason) => IscsiError::Target { device: portal.to_string(), reason },
+    })?;
+    let named = found.into_iter().filter(|(name, _)| !name.is_empty());
+    Ok(named.map(|(name, told)| portal.target(&address(portal, &told), &name, 0)).collect())
+}
+
+/// Where to log in: the address that was asked, where the target has it too, else the first that it tells. `,N` behind an
+/// address is its portal group.
+fn address(portal: &Portal, told: &[String]) -> String {
+    let plain = |text: &String| text.rsplit_once(',').map_or(text.as_str(), |(plain, _)| plain).to_owned();
+    let mut told = told.iter().map(plain).filter(|address| !address.is_empty());
+    let first = told.next();
+    if first.as_ref() == Some(&portal.address) || told.any(|address| address == portal.address) {
+        return portal.address.clone();
+    }
+    first.unwrap_or_else(|| portal.address.clone())
 }
 
 /// One logical unit behind an iSCSI target.
@@ -200,6 +226,16 @@ mod tests {
         for file in [None, Some(""), Some("InitiatorName=\n")] {
             assert!(initiator_name(file).starts_with("iqn.2026-11.local.reelward:"), "{file:?}");
         }
+    }
+
+    #[test]
+    fn the_address_asked_is_preferred() {
+        let portal = Portal::parse("host:3260", None).unwrap();
+        let chosen =
+            |told: &[&str]| address(&portal, &told.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(chosen(&["10.0.0.9:3260,1", "host:3260,1"]), "host:3260");
+        assert_eq!(chosen(&["10.0.0.9:3260,1", "[fe80::1]:3260,2"]), "10.0.0.9:3260");
+        assert_eq!(chosen(&[]), "host:3260");
     }
 
     #[test]

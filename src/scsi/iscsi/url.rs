@@ -36,28 +36,98 @@ pub struct Target {
     pub(super) secret: Zeroizing<String>,
 }
 
+/// An address at which targets are asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Portal {
+    /// `host:port`.
+    pub(super) address: String,
+    /// CHAP user.
+    pub(super) user: Option<String>,
+    /// CHAP secret; empty without a user.
+    pub(super) secret: Zeroizing<String>,
+}
+
+impl Portal {
+    /// Reads `[iscsi://][user[%secret]@]host[:port]`; `secret` is in use where there is a user and no secret of its own.
+    ///
+    /// # Errors
+    /// What is missing or wrong; the text itself is never shown.
+    pub fn parse(text: &str, secret: Option<&str>) -> Result<Portal, UrlError> {
+        let rest = text.strip_prefix(SCHEME).unwrap_or(text);
+        let (user, secret, address) = split_login(rest, secret)?;
+        let address = address.strip_suffix('/').unwrap_or(address);
+        if address.contains(['/', '%', '#']) || address.contains(char::is_whitespace) {
+            return Err(UrlError("only host and port name a portal"));
+        }
+        Ok(Portal { address: with_port(address)?, user, secret })
+    }
+
+    /// One logical unit of a target that was found here, behind `address` as the target told it.
+    pub(super) fn target(&self, address: &str, name: &str, lun: i32) -> Target {
+        Target {
+            portal: address.to_owned(),
+            name: name.to_owned(),
+            lun,
+            user: self.user.clone(),
+            secret: self.secret.clone(),
+        }
+    }
+}
+
+/// Without user and secret.
+impl fmt::Display for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}", self.address)
+    }
+}
+
+/// Without the secret.
+impl fmt::Debug for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Portal").field("url", &self.to_string()).field("user", &self.user).finish()
+    }
+}
+
+/// User, secret and the rest of `[user[%secret]@]rest`.
+fn split_login<'a>(
+    text: &'a str,
+    secret: Option<&str>,
+) -> Result<(Option<String>, Zeroizing<String>, &'a str), UrlError> {
+    // A secret may hold any character; names of hosts and targets hold no `@`.
+    let (login, rest) = text.rsplit_once('@').map_or((None, text), |(login, rest)| (Some(login), rest));
+    let (user, own) =
+        match login.map(|login| login.split_once('%').map_or((login, None), |(u, s)| (u, Some(s)))) {
+            Some(("", _)) => return Err(UrlError("the user name is empty")),
+            Some((user, own)) => (Some(user.to_owned()), own),
+            None => (None, None),
+        };
+    let secret = match (&user, own.or(secret)) {
+        (None, _) => "",
+        (Some(_), Some(secret)) => secret,
+        (Some(_), None) => return Err(UrlError("a user without a secret: set REELWARD_ISCSI_SECRET")),
+    };
+    Ok((user, Zeroizing::new(secret.to_owned()), rest))
+}
+
 impl Target {
+    /// The URL with its user and without the secret: what names the device for the next command.
+    pub fn url(&self) -> String {
+        let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        format!("{SCHEME}{user}{}/{}/{}", self.portal, self.name, self.lun)
+    }
+
+    /// The same target, another logical unit.
+    pub fn with_lun(&self, lun: i32) -> Target {
+        Target { lun, ..self.clone() }
+    }
+
     /// Reads a URL; `secret` is in use where the URL has a user and no secret of its own.
     ///
     /// # Errors
     /// What is missing or wrong; the URL itself is never shown.
     pub fn parse(url: &str, secret: Option<&str>) -> Result<Target, UrlError> {
         let rest = url.strip_prefix(SCHEME).ok_or(UrlError("no iscsi:// at the beginning"))?;
-        // A secret may hold any character; names of hosts and targets hold no `@`.
-        let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
-        let (user, own) =
-            match login.map(|login| login.split_once('%').map_or((login, None), |(u, s)| (u, Some(s)))) {
-                Some(("", _)) => return Err(UrlError("the user name is empty")),
-                Some((user, own)) => (Some(user.to_owned()), own),
-                None => (None, None),
-            };
-        let secret = match (&user, own.or(secret)) {
-            (None, _) => "",
-            (Some(_), Some(secret)) => secret,
-            (Some(_), None) => {
-                return Err(UrlError("a user without a secret: set REELWARD_ISCSI_SECRET"));
-            }
-        };
+        let (user, secret, rest) = split_login(rest, secret)?;
         let mut parts = rest.split('/');
         let (Some(portal), Some(name), Some(lun), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -70,13 +140,7 @@ impl Target {
         }
         let lun =
             lun.parse().ok().filter(|lun| LUNS.contains(lun)).ok_or(UrlError("the LUN is no number"))?;
-        Ok(Target {
-            portal: with_port(portal)?,
-            name: name.to_owned(),
-            lun,
-            user,
-            secret: Zeroizing::new(secret.to_owned()),
-        })
+        Ok(Target { portal: with_port(portal)?, name: name.to_owned(), lun, user, secret })
     }
 }
 
@@ -149,6 +213,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn portals_are_read() {
+        for (text, address) in [
+            ("gateway", "gateway:3260"),
+            ("iscsi://10.0.0.1:13260/", "10.0.0.1:13260"),
+            ("[::1]", "[::1]:3260"),
+        ] {
+            let portal = Portal::parse(text, None).unwrap();
+            assert_eq!((portal.address.as_str(), portal.user), (address, None));
+        }
+        let chap = Portal::parse("iscsi://me@host", Some("hidden-secret")).unwrap();
+        let target = chap.target("10.0.0.9:3260", "iqn.2026-01.test:vtl", 2);
+        assert_eq!(target.secret.as_str(), "hidden-secret");
+        assert_eq!(target.url(), "iscsi://me@10.0.0.9:3260/iqn.2026-01.test:vtl/2");
+        assert_eq!(target.with_lun(7).to_string(), "iscsi://10.0.0.9:3260/iqn.2026-01.test:vtl/7");
+        assert!(!format!("{chap} {chap:?} {}", target.url()).contains("hidden-secret"));
+        for wrong in ["", "iscsi://", "host/iqn.x", "host:port", "fe80::1", "me@host", "a b", "@host"] {
+            assert!(Portal::parse(wrong, None).is_err(), "{wrong}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
@@ -169,6 +254,7 @@ mod tests {
         #[test]
         fn nothing_panics(text in "(iscsi://)?.{0,40}") {
             let _ = Target::parse(&text, Some("s"));
+            let _ = Portal::parse(&text, Some("s"));
         }
     }
 }

@@ -119,7 +119,9 @@ impl Fake {
             ("scsi_generic", unit.generic.map(|number| vec![format!("sg{number}")])),
             (
                 "scsi_tape",
-                unit.tape.map(|n| vec![format!("nst{n}a"), format!("nst{n}"), format!("st{n}"), format!("st{n}l")]),
+                unit.tape.map(|n| {
+                    vec![format!("nst{n}a"), format!("nst{n}"), format!("st{n}"), format!("st{n}l")]
+                }),
             ),
             ("scsi_changer", unit.changer.map(|number| vec![format!("sch{number}")])),
         ];

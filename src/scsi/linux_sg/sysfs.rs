@@ -134,7 +134,9 @@ fn unit(roots: &Roots, device: &Path, name: String, address: [u64; 4]) -> Option
         vendor: line(device, "vendor").unwrap_or_default(),
         product: line(device, "model").unwrap_or_default(),
         revision: line(device, "rev").unwrap_or_default(),
-        serial: page("vpd_pg80").and_then(|bytes| inquiry::serial(&bytes)).filter(|serial| !serial.is_empty()),
+        serial: page("vpd_pg80")
+            .and_then(|bytes| inquiry::serial(&bytes))
+            .filter(|serial| !serial.is_empty()),
         designators: designators.map(|list| list.iter().filter_map(designator).collect()).unwrap_or_default(),
         generic: class("scsi_generic", "sg"),
         tape: class("scsi_tape", "nst"),
@@ -271,8 +273,7 @@ mod tests {
         fake.link("scsi-LIB-1-changer", "sg3");
         fake.link("scsi-dangling", "nst7");
         let found = units(&fake.roots());
-        let names: Vec<String> =
-            found.iter().map(|unit| fake.relative(unit.name().unwrap())).collect();
+        let names: Vec<String> = found.iter().map(|unit| fake.relative(unit.name().unwrap())).collect();
         assert_eq!(names, ["dev/tape/by-id/scsi-SER-B-nst", "dev/tape/by-id/scsi-LIB-1-changer", "dev/nst1"]);
         let drive = &found[0];
         assert_eq!((drive.kind, drive.address.as_str()), (UnitKind::Drive, "3:0:9:0"));
@@ -291,7 +292,12 @@ mod tests {
     fn missing_modules_leave_holes() {
         let fake = Fake::new();
         fake.host(0, "(null)", 0);
-        fake.unit(&FakeUnit { generic: None, tape: None, serial: None, ..FakeUnit::drive("0:0:0:0", 0, 0, "") });
+        fake.unit(&FakeUnit {
+            generic: None,
+            tape: None,
+            serial: None,
+            ..FakeUnit::drive("0:0:0:0", 0, 0, "")
+        });
         fake.write("sys/bus/scsi/devices/0:0:0:0/state", "offline\n");
         let found = units(&fake.roots());
         assert_eq!((found[0].name(), &found[0].serial), (None, &None));
