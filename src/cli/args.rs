@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
-use super::{backup, catalog, find, key, library, ls, restore, tape, try_run, verify, virtual_library};
+use super::{
+    backup, catalog, drive, find, key, library, ls, restore, tape, try_run, verify, virtual_library,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -71,6 +73,11 @@ pub(super) enum Command {
     Tape {
         #[command(subcommand)]
         command: tape::TapeCommand,
+    },
+    /// Drives: which there are, how they stand
+    Drive {
+        #[command(subcommand)]
+        command: drive::DriveCommand,
     },
     /// The medium changer: what lies where, load, unload, move
     Library {

@@ -7,6 +7,7 @@ mod args;
 mod backup;
 mod catalog;
 mod context;
+mod drive;
 mod error;
 mod find;
 mod interrupt;
@@ -77,6 +78,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, CliError> {
         Command::Find(args) => find::run(context, &args),
         Command::Verify(args) => verify::run(context, args),
         Command::Tape { command } => tape::run(context, command),
+        Command::Drive { command } => drive::run(context, command),
         Command::Library { command } => library::run(context, command),
         Command::Catalog { command } => catalog::run(context, command),
         Command::Key { command } => key::run(context, command),

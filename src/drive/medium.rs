@@ -128,7 +128,7 @@ impl Drive {
         Ok(six.as_deref().and_then(Mode::parse_6))
     }
 
-    fn page(&mut self, page: (u8, u8)) -> Result<Option<Vec<u8>>, DriveError> {
+    pub(super) fn page(&mut self, page: (u8, u8)) -> Result<Option<Vec<u8>>, DriveError> {
         Ok(self.mode(page)?.and_then(|mode| mode.page(page).map(<[u8]>::to_vec)))
     }
 
@@ -199,7 +199,7 @@ impl Drive {
         Ok(self.read_attribute(id)?.and_then(|value| crate::scsi::bytes::unsigned(&value)))
     }
 
-    fn text_attribute(&mut self, id: u16) -> Result<Option<String>, DriveError> {
+    pub(super) fn text_attribute(&mut self, id: u16) -> Result<Option<String>, DriveError> {
         let value = match self.read_attribute(id) {
             // A tape is as good as ever when only its memory chip is broken.
             Err(DriveError::MediumError { .. } | DriveError::HardwareError { .. }) => None,

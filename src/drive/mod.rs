@@ -10,6 +10,7 @@ mod error;
 mod health;
 mod medium;
 mod motion;
+mod state;
 mod timeouts;
 mod transfer;
 
@@ -22,6 +23,7 @@ pub use care::{CleaningEnd, CleaningLimits, Retension};
 pub use error::DriveError;
 pub use health::{Cleaning, Health};
 pub use medium::{Capacity, Medium, MediumOptions};
+pub use state::{Abilities, CartridgeState};
 
 pub use crate::scsi::inquiry::Identity;
 use crate::scsi::inquiry::{self, DeviceType, Inquiry};

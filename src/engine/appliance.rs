@@ -135,6 +135,11 @@ impl Appliance {
         &self.settings.state
     }
 
+    /// The state directory and the devices named.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Whether the catalog knows nothing while cartridges of the embedded library hold something: it was lost, and a
     /// rebuild brings it back.
     ///

@@ -25,6 +25,14 @@ pub(super) struct Devices {
     libraries: HashMap<PathBuf, VirtualLibrary>,
 }
 
+/// A device's name as it may be shown: an iSCSI URL may hold a secret.
+pub(super) fn without_secret(name: &str) -> String {
+    match name.strip_prefix(iscsi::SCHEME) {
+        Some(rest) => format!("{}{}", iscsi::SCHEME, rest.rsplit_once('@').map_or(rest, |(_, rest)| rest)),
+        None => name.to_owned(),
+    }
+}
+
 impl Devices {
     /// Where the library under a state directory lies.
     pub(super) fn embedded_directory(state: &Path) -> PathBuf {

@@ -4,6 +4,8 @@ mod allocate;
 mod appliance;
 mod backup;
 mod devices;
+mod discovery;
+mod drives;
 mod error;
 mod fence;
 mod index_file;
@@ -21,6 +23,11 @@ pub use crate::catalog::CheckReport;
 pub use appliance::{Appliance, Held, HeldVolume, InUse, SetsInUse, Settings, VolumesInUse};
 pub use backup::{BackupReport, BackupRequest, Compression};
 pub use devices::DeviceChoice;
+pub use discovery::{
+    Access, Adapter, Area, Bay, Contents, DevicePath, Discovery, DiscoveryRequest, DrivePlace, Finding,
+    FoundChanger, FoundDrive, Holder, Roots, Severity, discover,
+};
+pub use drives::{AlertRow, CartridgeRow, DriveStatus, PositionRow};
 pub use error::EngineError;
 pub use label::{LabelReport, LabelRequest};
 pub use library::{DeviceRow, ElementRow, LibraryStatus, MoveReport, Place};
@@ -33,6 +40,23 @@ pub use verify::{VerifyReport, VerifyRequest, VolumeCheck};
 /// Nanoseconds since the epoch, now.
 fn now() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// An error and its causes in one line, nothing said twice in a row.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut last = said.clone();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if text != last {
+            said.push_str(": ");
+            said.push_str(&text);
+        }
+        last = text;
+        source = cause.source();
+    }
+    said
 }
 
 /// A time in nanoseconds since the epoch as RFC 3339, UTC.

@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod backup_restore;
 mod crash;
+mod discovery;
 mod faults;
 mod iscsi;
 mod rebuild;

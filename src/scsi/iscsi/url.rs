@@ -21,6 +21,13 @@ const LUNS: RangeInclusive<i32> = 0..=16_383;
 #[error("{0}; write iscsi://[USER[%SECRET]@]HOST[:PORT]/TARGET/LUN")]
 pub struct UrlError(&'static str);
 
+impl UrlError {
+    /// What is wrong, without the form of a device's name.
+    pub fn reason(&self) -> &'static str {
+        self.0
+    }
+}
+
 /// One logical unit of one target.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
