@@ -2,8 +2,10 @@
 
 use rusqlite::params;
 
+use super::error::{changed_one, unique};
+use super::ids::Int;
 use super::volumes::by_id;
-use super::{Catalog, CatalogError, Result, VolumeId, pools};
+use super::{Catalog, CatalogError, NewVolume, Result, VolumeId, pools};
 
 /// What may be done with a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,10 +142,62 @@ impl Catalog {
                     edit.offsite_location.as_ref().unwrap_or(&volume.offsite_location),
                     exported_from,
                     now,
-                    super::ids::Int(edit.capacity.unwrap_or(volume.capacity))
+                    Int(edit.capacity.unwrap_or(volume.capacity))
                 ],
             )?;
             Ok(())
+        })
+    }
+
+    /// Says what a task found: the volume is full, or takes its first set. Leaves alone what people write.
+    pub fn set_volume_status(&self, id: VolumeId, status: VolumeStatus) -> Result<()> {
+        self.durably(|c| {
+            let sql = "UPDATE volume SET status = ?2 WHERE id = ?1";
+            changed_one(c.execute(sql, params![id, status as u8])?, "volume", id)
+        })
+    }
+
+    /// What was on the cartridge is about to be overwritten: the row stays, blank and not labelled.
+    pub fn unlabel_volume(&self, id: VolumeId) -> Result<()> {
+        self.durably(|c| {
+            let changed = c.execute(
+                "UPDATE volume SET status = 0, used = 0, end_block = 0, end_file = 0, change_reference = NULL WHERE id = ?1",
+                [id],
+            )?;
+            changed_one(changed, "volume", id)
+        })
+    }
+
+    /// The cartridge of a volume was labelled: its row says what is on tape now. Notes and the count of its parts stay.
+    ///
+    /// # Errors
+    /// [`CatalogError::Exists`] where another volume has its barcode; [`CatalogError::NotFound`].
+    pub fn relabel_volume(&self, id: VolumeId, new: &NewVolume) -> Result<()> {
+        self.durably(|c| {
+            pools::ensure(c, new.pool.as_deref(), new.created)?;
+            let changed = c
+                .execute(
+                    "UPDATE volume SET uuid = ?2, label = ?3, barcode = ?4, pool = ?5, generation = ?6, record_size = ?7, status = 0,
+                       capacity = CASE ?8 WHEN 0 THEN capacity ELSE ?8 END, used = 0, end_block = ?9, end_file = ?10,
+                       change_reference = ?11, created = ?12, last_written = NULL,
+                       updated = ?12 WHERE id = ?1",
+                    params![
+                        id,
+                        new.uuid,
+                        new.label,
+                        new.barcode,
+                        new.pool,
+                        new.generation,
+                        new.record_size,
+                        Int(new.capacity),
+                        Int(new.end_block),
+                        Int(new.end_file),
+                        new.change_reference,
+                        new.created
+                    ],
+                )
+                .map_err(unique("tape with the barcode", new.barcode.as_deref().unwrap_or_default()))?;
+            changed_one(changed, "volume", id)
         })
     }
 

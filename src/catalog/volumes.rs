@@ -70,7 +70,7 @@ pub struct Volume {
     pub notes: String,
     /// Where it is while it is not in a library, in its owner's words.
     pub offsite_location: Option<String>,
-    /// Parts that were begun on it since it was labelled.
+    /// Parts that were begun on it since it is known.
     pub write_count: u64,
     /// When somebody changed its row.
     pub updated: i64,

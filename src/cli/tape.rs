@@ -66,6 +66,7 @@ fn label(context: &Context, args: LabelArgs) -> Result<Outcome, CliError> {
         u32::try_from(size).map_err(|_| CliError::Usage("--record-size: more than 1M".to_owned()))
     });
     let mut request = LabelRequest {
+        volume: None,
         barcode: args.barcode,
         label: args.label,
         pool: args.pool,

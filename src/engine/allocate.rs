@@ -13,6 +13,41 @@ use crate::pipeline::{Phase, Progress};
 /// Room below which a volume is not begun: a part needs its volume's share of filemarks, an archive and an index.
 const LEAST_ROOM: u64 = 2 << 20;
 
+/// What a task says of the volumes that it may be written to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// Label or barcode.
+    pub volume: Option<&'a str>,
+    /// Pool.
+    pub pool: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    fn fits(&self, volume: &Volume) -> bool {
+        self.volume.is_none_or(|name| volume.label == name || volume.barcode.as_deref() == Some(name))
+            && self.pool.is_none_or(|pool| volume.pool.as_deref() == Some(pool))
+    }
+
+    /// The volumes that may be written, the first choice first: labelled ones, the one written last ahead, then blank
+    /// ones, then those that were only entered. `present`: the barcodes that a changer can bring.
+    pub(super) fn in_order(&self, volumes: Vec<Volume>, present: Option<&[String]>) -> Vec<Volume> {
+        let reachable = |volume: &Volume| match (present, &volume.barcode) {
+            (Some(present), Some(barcode)) => present.contains(barcode),
+            // No changer, or no barcode: whatever is in the drive, the fence tells. What is not labelled has no identity.
+            _ => volume.is_labelled(),
+        };
+        let mut candidates: Vec<Volume> = volumes
+            .into_iter()
+            .filter(|v| matches!(v.status, VolumeStatus::Blank | VolumeStatus::Active))
+            .filter(|v| self.fits(v) && reachable(v))
+            .collect();
+        candidates.sort_by_key(|v| {
+            (!v.is_labelled(), v.status == VolumeStatus::Blank, std::cmp::Reverse(v.last_written), v.id)
+        });
+        candidates
+    }
+}
+
 /// Finds volumes for one task, each at most once.
 pub(super) struct Allocator<'a> {
     pub catalog: Catalog,
@@ -47,7 +82,10 @@ impl<'a> Allocator<'a> {
         loop {
             let volume = match self.choose()? {
                 Some(volume) => volume,
-                None => self.label_blank(drive)?,
+                None => match self.label_entered(drive)? {
+                    Some(volume) => volume,
+                    None => self.label_blank(drive)?,
+                },
             };
             progress.volume(&volume.label);
             self.used.push(volume.id);
@@ -63,12 +101,11 @@ impl<'a> Allocator<'a> {
                 let mut volume = self.catalog.volume(volume.id)?;
                 if volume.status == VolumeStatus::Blank {
                     volume.status = VolumeStatus::Active;
-                    self.catalog.update_volume(&volume)?;
+                    self.catalog.set_volume_status(volume.id, volume.status)?;
                 }
                 return Ok((volume, remaining));
             }
-            self.catalog
-                .update_volume(&Volume { status: VolumeStatus::Full, ..self.catalog.volume(volume.id)? })?;
+            self.catalog.set_volume_status(volume.id, VolumeStatus::Full)?;
         }
     }
 
@@ -81,7 +118,7 @@ impl<'a> Allocator<'a> {
             let written = match index_file::write(&self.catalog, drive, &part, PartState::Interrupted) {
                 Ok(written) => written,
                 Err(EngineError::Drive(DriveError::VolumeFull { .. })) => {
-                    self.catalog.update_volume(&Volume { status: VolumeStatus::Full, ..volume.clone() })?;
+                    self.catalog.set_volume_status(volume.id, VolumeStatus::Full)?;
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
@@ -99,29 +136,44 @@ impl<'a> Allocator<'a> {
     /// A labelled volume that can be mounted and is not full: the one written last first, then blank ones.
     fn choose(&mut self) -> Result<Option<Volume>, EngineError> {
         let present = self.loader.cartridges()?;
-        let reachable = |volume: &Volume| match (&present, &volume.barcode) {
-            (Some(present), Some(barcode)) => present.contains(barcode),
-            _ => true, // no changer, or no barcode: whatever is in the drive, the fence tells
-        };
-        let wanted = |volume: &Volume| {
-            let name = self.request.volume.as_deref();
-            name.is_none_or(|name| volume.label == name || volume.barcode.as_deref() == Some(name))
-                && self.request.pool.as_deref().is_none_or(|pool| volume.pool.as_deref() == Some(pool))
-        };
         let volumes = self.catalog.volumes()?;
-        if let Some(name) = &self.request.volume
-            && !volumes.iter().any(wanted)
+        let wanted = Wanted { volume: self.request.volume.as_deref(), pool: self.request.pool.as_deref() };
+        if let Some(name) = wanted.volume
+            && !volumes.iter().any(|volume| wanted.fits(volume))
         {
-            return Err(EngineError::NoSuchVolume { name: name.clone() });
+            return Err(EngineError::NoSuchVolume { name: name.to_owned() });
         }
-        let mut candidates: Vec<Volume> = volumes
-            .into_iter()
-            .filter(|v| v.is_labelled() && matches!(v.status, VolumeStatus::Blank | VolumeStatus::Active))
-            .filter(|v| !self.used.contains(&v.id) && !self.in_use.holds(v.id) && wanted(v) && reachable(v))
-            .collect();
-        candidates
-            .sort_by_key(|v| (v.status == VolumeStatus::Blank, std::cmp::Reverse(v.last_written), v.id));
+        let mut candidates = wanted.in_order(volumes, present.as_deref());
+        candidates.retain(|volume| volume.is_labelled() && self.is_free(volume));
         Ok(candidates.into_iter().next())
+    }
+
+    fn is_free(&self, volume: &Volume) -> bool {
+        !self.used.contains(&volume.id) && !self.in_use.holds(volume.id)
+    }
+
+    /// Labels a volume that was only entered so far, where its cartridge is in the library and blank.
+    fn label_entered(&mut self, drive: &mut Drive) -> Result<Option<Volume>, EngineError> {
+        let Some(present) = self.loader.cartridges()? else { return Ok(None) };
+        let wanted = Wanted { volume: self.request.volume.as_deref(), pool: self.request.pool.as_deref() };
+        for volume in wanted.in_order(self.catalog.volumes()?, Some(&present)) {
+            if volume.is_labelled() || !self.is_free(&volume) {
+                continue;
+            }
+            let Some(_held) = self.in_use.hold(volume.id) else { continue };
+            let request = LabelRequest { volume: Some(volume.id), ..LabelRequest::default() };
+            match label::label(&self.catalog, drive, self.loader, &request) {
+                Ok(_) => return Ok(Some(self.catalog.volume(volume.id)?)),
+                // That cartridge stays as it is.
+                Err(
+                    EngineError::NotBlank { .. }
+                    | EngineError::WriteProtected { .. }
+                    | EngineError::WrongVolume { .. },
+                ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Labels the next blank cartridge of the library, where that is allowed.

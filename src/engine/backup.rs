@@ -425,9 +425,8 @@ impl Volumes<EngineError> for Parts<'_> {
     fn next_part(&mut self, drive: &mut Drive) -> Result<PartStart, EngineError> {
         self.progress.phase(Phase::Mounting);
         let catalog = self.allocator.catalog.clone();
-        let mut full = catalog.volume(lock(self.shared).volume.id)?;
-        full.status = VolumeStatus::Full;
-        catalog.update_volume(&full)?;
+        let full = lock(self.shared).volume.id;
+        catalog.set_volume_status(full, VolumeStatus::Full)?;
         let (volume, remaining) = self.allocator.next(drive, self.progress)?;
         self.part += 1;
         let first_ordinal = catalog.set(self.set)?.members;

@@ -183,6 +183,16 @@ pub enum EngineError {
         /// The volume.
         volume: String,
     },
+    /// A volume that is never written as it is.
+    #[error(
+        "volume {volume} is {status}: it is not written; nothing was written. An exported volume has to be imported first, a retired one stays as it is"
+    )]
+    Unwritable {
+        /// The volume.
+        volume: String,
+        /// What it is.
+        status: &'static str,
+    },
     /// The cartridge holds something that must not be overwritten.
     #[error(
         "{cartridge} is not blank: it holds {found}; nothing was written. Use --overwrite to destroy what it holds"

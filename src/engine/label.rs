@@ -4,13 +4,16 @@ use super::error::OperatorRequest;
 use super::fence::{self, Identity};
 use super::station::Loader;
 use super::{Appliance, EngineError};
-use crate::catalog::{Catalog, NewVolume, Volume, VolumeId};
+use crate::catalog::{Catalog, NewVolume, Volume, VolumeId, VolumeStatus};
 use crate::drive::Drive;
 use crate::format::v1::volume::{self, Found, VolumeFile};
 
 /// What to label.
 #[derive(Debug, Clone, Default)]
 pub struct LabelRequest {
+    /// A volume of the catalog that the cartridge becomes again, or for the first time; then barcode, name and pool are
+    /// its own.
+    pub volume: Option<VolumeId>,
     /// Barcode of the cartridge; without one the cartridge in the drive.
     pub barcode: Option<String>,
     /// Name of the volume; the barcode when not given.
@@ -65,53 +68,70 @@ pub(super) fn label(
     loader: &mut Loader,
     request: &LabelRequest,
 ) -> Result<LabelReport, EngineError> {
-    let record_size = request.record_size.unwrap_or(RECORD_SIZE);
-    if !RECORD_SIZES.contains(&record_size) || !record_size.is_multiple_of(512) {
-        return Err(EngineError::Request(format!(
-            "record size {record_size}: give a multiple of 512 from {} to {}",
-            RECORD_SIZES.start(),
-            RECORD_SIZES.end()
-        )));
-    }
-    let barcode = request.barcode.as_deref();
-    loader.mount(drive, barcode, barcode.unwrap_or_default()).map_err(|error| match error {
-        EngineError::Operator(OperatorRequest::Insert { drive, .. }) if barcode.is_none() => {
+    let named = request.volume.map(|id| catalog.volume(id)).transpose()?;
+    let record_size =
+        request.record_size.or(named.as_ref().map(|volume| volume.record_size)).unwrap_or(RECORD_SIZE);
+    check_record_size(record_size)?;
+    let barcode = match &named {
+        Some(volume) => volume.barcode.clone(),
+        None => request.barcode.clone(),
+    };
+    let name = named.as_ref().map(|volume| volume.label.as_str()).or(barcode.as_deref());
+    loader.mount(drive, barcode.as_deref(), name.unwrap_or_default()).map_err(|error| match error {
+        EngineError::Operator(OperatorRequest::Insert { drive, .. }) if name.is_none() => {
             EngineError::Operator(OperatorRequest::InsertToLabel { drive })
         }
         error => error,
     })?;
     let medium = fence::prepare(drive)?;
-    let barcode = request.barcode.clone().or_else(|| medium.barcode.clone());
-    let label = request.label.clone().or_else(|| barcode.clone()).ok_or_else(|| {
-        EngineError::Request("a cartridge without a barcode needs a name: --label NAME".into())
-    })?;
+    let barcode = barcode.or_else(|| medium.barcode.clone());
+    let identity = fence::identity(drive)?;
+    let rows = Rows::find(catalog, &identity, barcode.as_deref(), request, named)?;
+    let label = request
+        .label
+        .clone()
+        .or_else(|| rows.kept.as_ref().filter(|_| rows.keeps_name).map(|volume| volume.label.clone()))
+        .or_else(|| barcode.clone())
+        .ok_or_else(|| {
+            EngineError::Request("a cartridge without a barcode needs a name: --label NAME".into())
+        })?;
     if medium.write_protected {
         return Err(EngineError::WriteProtected { volume: label });
     }
-    let identity = fence::identity(drive)?;
-    let old = check_overwrite(catalog, &identity, &label, barcode.as_deref(), request)?;
+    if let Some(volume) = request.volume.and(rows.kept.as_ref()) {
+        let by_barcode = loader.element().is_some() && volume.barcode.is_some();
+        check_cartridge(catalog, drive.name(), &identity, volume, by_barcode)?;
+    }
+    rows.check(catalog, &identity, &label, barcode.as_deref(), request)?;
+    let pool = request
+        .pool
+        .clone()
+        .or_else(|| rows.kept.as_ref().filter(|_| rows.keeps_name).and_then(|volume| volume.pool.clone()));
     let capacity = drive.capacity()?;
     let created = super::now();
+    // A volume that was entered has its identity already; one that is labelled anew becomes another.
+    let uuid = match &rows.kept {
+        Some(volume) if !volume.is_labelled() => volume.uuid.clone(),
+        _ => super::new_uuid(),
+    };
     let file = VolumeFile {
         barcode: barcode.clone(),
-        pool: request.pool.clone(),
-        ..VolumeFile::new(super::new_uuid(), label.clone(), record_size, super::rfc3339(created))
+        pool: pool.clone(),
+        ..VolumeFile::new(uuid, label.clone(), record_size, super::rfc3339(created))
     };
     let record = volume::encode(&file)
         .map_err(|source| EngineError::Format { what: format!("the volume file of {label}"), source })?;
     // From here on the cartridge's old content is gone, so the catalog forgets it first.
-    if let Some(old) = old {
-        forget_volume(catalog, old)?;
-    }
+    let kept = rows.forget(catalog)?;
     drive.rewind()?;
     drive.write(&record)?;
     drive.write_filemarks(1, false)?;
     let end = drive.position()?;
-    catalog.add_volume(&NewVolume {
+    let new = NewVolume {
         uuid: file.uuid.clone(),
         label: label.clone(),
         barcode: barcode.clone(),
-        pool: request.pool.clone(),
+        pool,
         generation: medium.generation.map(|g| g.to_string()),
         record_size,
         capacity: capacity.map_or(0, |c| c.total),
@@ -119,7 +139,13 @@ pub(super) fn label(
         end_file: 1,
         change_reference: drive.volume_change_reference()?,
         created,
-    })?;
+    };
+    match kept {
+        Some(id) => catalog.relabel_volume(id, &new)?,
+        None => {
+            catalog.add_volume(&new)?;
+        }
+    }
     Ok(LabelReport {
         label,
         barcode,
@@ -129,59 +155,164 @@ pub(super) fn label(
     })
 }
 
-/// Whether the cartridge may become the volume `label`; the volume it was, if the catalog knows it.
-fn check_overwrite(
-    catalog: &Catalog,
-    identity: &Identity,
-    label: &str,
-    barcode: Option<&str>,
-    request: &LabelRequest,
-) -> Result<Option<VolumeId>, EngineError> {
-    let mut old: Option<Volume> = None;
-    if let Identity::Found(found) = identity {
-        if !request.overwrite {
-            let cartridge = barcode.unwrap_or("the cartridge in the drive").to_owned();
-            return Err(EngineError::NotBlank { cartridge, found: found.to_string() });
-        }
-        if let Found::Reelward(file) = found.as_ref() {
-            old = catalog.volume_by_uuid(&file.uuid)?;
-        }
+fn check_record_size(record_size: u32) -> Result<(), EngineError> {
+    if RECORD_SIZES.contains(&record_size) && record_size.is_multiple_of(512) {
+        return Ok(());
     }
-    let volumes = catalog.volumes()?;
-    if old.is_none() && request.overwrite {
-        // Erased by somebody else: the barcode still tells which volume it was.
-        old =
-            volumes.iter().find(|volume| barcode.is_some() && volume.barcode.as_deref() == barcode).cloned();
-    }
-    let others = || volumes.iter().filter(|volume| Some(volume.id) != old.as_ref().map(|old| old.id));
-    if others().any(|volume| volume.label == label) {
-        return Err(EngineError::InUse { what: "volume name", name: label.to_owned() });
-    }
-    if let Some(barcode) = barcode
-        && others().any(|volume| volume.barcode.as_deref() == Some(barcode))
-    {
-        return Err(EngineError::InUse { what: "barcode", name: barcode.to_owned() });
-    }
-    if let Some(volume) = &old {
-        let sets = catalog.sets_on_volume(volume.id)?;
-        if !sets.is_empty() && !request.destroy_sets {
-            let mut others = Vec::new();
-            for part in
-                sets.iter().map(|set| catalog.parts_of(set.id)).collect::<Result<Vec<_>, _>>()?.concat()
-            {
-                let other = volumes.iter().find(|other| other.id == part.volume && other.id != volume.id);
-                others.extend(other.map(|other| other.label.clone()).filter(|label| !others.contains(label)));
-            }
-            return Err(EngineError::HoldsSets { volume: volume.label.clone(), sets: sets.len(), others });
-        }
-    }
-    Ok(old.map(|volume| volume.id))
+    Err(EngineError::Request(format!(
+        "record size {record_size}: give a multiple of 512 from {} to {}",
+        RECORD_SIZES.start(),
+        RECORD_SIZES.end()
+    )))
 }
 
-fn forget_volume(catalog: &Catalog, volume: VolumeId) -> Result<(), EngineError> {
-    for set in catalog.sets_on_volume(volume)? {
-        catalog.delete_set(set.id)?;
+/// A cartridge that is to become `volume` is not another one: it is blank, or says that it is this volume, or came by its
+/// barcode.
+fn check_cartridge(
+    catalog: &Catalog,
+    drive: &str,
+    identity: &Identity,
+    volume: &Volume,
+    by_barcode: bool,
+) -> Result<(), EngineError> {
+    let Identity::Found(found) = identity else { return Ok(()) };
+    let other = match found.as_ref() {
+        Found::Reelward(file) if file.uuid == volume.uuid => return Ok(()),
+        Found::Reelward(file) => catalog.volume_by_uuid(&file.uuid)?,
+        _ => None,
+    };
+    if other.is_none() && (by_barcode || !volume.is_labelled()) {
+        return Ok(());
     }
-    catalog.remove_volume(volume)?;
-    Ok(())
+    Err(EngineError::WrongVolume {
+        drive: drive.to_owned(),
+        expected: format!("{} ({})", volume.label, volume.uuid),
+        found: found.to_string(),
+    })
+}
+
+/// What the catalog has on a cartridge that is to be labelled.
+struct Rows {
+    /// The row that stays, with its id.
+    kept: Option<Volume>,
+    /// Whether name and pool of that row are the new ones, unless the request says otherwise.
+    keeps_name: bool,
+    /// A row of what the cartridge was, which goes.
+    old: Option<Volume>,
+}
+
+impl Rows {
+    fn find(
+        catalog: &Catalog,
+        identity: &Identity,
+        barcode: Option<&str>,
+        request: &LabelRequest,
+        named: Option<Volume>,
+    ) -> Result<Rows, EngineError> {
+        let volumes = catalog.volumes()?;
+        let found = match identity {
+            Identity::Found(found) => match found.as_ref() {
+                Found::Reelward(file) => volumes.iter().find(|volume| volume.uuid == file.uuid),
+                _ => None,
+            },
+            Identity::Blank => None,
+        };
+        let by_barcode =
+            volumes.iter().find(|volume| barcode.is_some() && volume.barcode.as_deref() == barcode);
+        let entered = || {
+            by_barcode.filter(|volume| !volume.is_labelled()).or_else(|| {
+                let label = request.label.as_deref()?;
+                volumes
+                    .iter()
+                    .find(|volume| !volume.is_labelled() && volume.barcode.is_none() && volume.label == label)
+            })
+        };
+        let entered = named.or_else(|| entered().cloned());
+        // Erased by somebody else: the barcode still tells which volume it was.
+        let was = found.or(by_barcode.filter(|_| request.overwrite)).cloned();
+        Ok(match (entered, was) {
+            (Some(kept), Some(old)) if old.id != kept.id => {
+                Rows { kept: Some(kept), keeps_name: true, old: Some(old) }
+            }
+            (Some(kept), _) => Rows { kept: Some(kept), keeps_name: true, old: None },
+            (None, kept) => Rows { kept, keeps_name: false, old: None },
+        })
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Volume> {
+        self.kept.iter().chain(&self.old)
+    }
+
+    /// Whether the cartridge may become the volume `label`.
+    fn check(
+        &self,
+        catalog: &Catalog,
+        identity: &Identity,
+        label: &str,
+        barcode: Option<&str>,
+        request: &LabelRequest,
+    ) -> Result<(), EngineError> {
+        if let Identity::Found(found) = identity
+            && !request.overwrite
+        {
+            // A label that was written before the catalog knew: nothing is lost when it is written again.
+            let unfinished = self.kept.as_ref().filter(|volume| !volume.is_labelled());
+            let same = matches!(found.as_ref(), Found::Reelward(file) if unfinished.is_some_and(|volume| volume.uuid == file.uuid));
+            if !same {
+                let cartridge = barcode.unwrap_or("the cartridge in the drive").to_owned();
+                return Err(EngineError::NotBlank { cartridge, found: found.to_string() });
+            }
+        }
+        if let Some(volume) =
+            self.each().find(|v| matches!(v.status, VolumeStatus::Retired | VolumeStatus::Exported))
+        {
+            return Err(EngineError::Unwritable {
+                volume: volume.label.clone(),
+                status: volume.status.as_str(),
+            });
+        }
+        let volumes = catalog.volumes()?;
+        let others = || volumes.iter().filter(|volume| self.each().all(|own| own.id != volume.id));
+        if others().any(|volume| volume.label == label) {
+            return Err(EngineError::InUse { what: "volume name", name: label.to_owned() });
+        }
+        if let Some(barcode) = barcode
+            && others().any(|volume| volume.barcode.as_deref() == Some(barcode))
+        {
+            return Err(EngineError::InUse { what: "barcode", name: barcode.to_owned() });
+        }
+        if request.destroy_sets {
+            return Ok(());
+        }
+        self.each().try_for_each(|volume| check_sets(catalog, volume, &volumes))
+    }
+
+    /// Takes what is on the cartridge out of the catalog; returns the row that stays, not labelled now.
+    fn forget(self, catalog: &Catalog) -> Result<Option<VolumeId>, EngineError> {
+        for volume in self.each() {
+            for set in catalog.sets_on_volume(volume.id)? {
+                catalog.delete_set(set.id)?;
+            }
+        }
+        if let Some(old) = self.old {
+            catalog.remove_volume(old.id)?;
+        }
+        let Some(kept) = self.kept else { return Ok(None) };
+        catalog.unlabel_volume(kept.id)?;
+        Ok(Some(kept.id))
+    }
+}
+
+/// Sets are given up only when that was asked for.
+fn check_sets(catalog: &Catalog, volume: &Volume, volumes: &[Volume]) -> Result<(), EngineError> {
+    let sets = catalog.sets_on_volume(volume.id)?;
+    if sets.is_empty() {
+        return Ok(());
+    }
+    let mut others = Vec::new();
+    for part in sets.iter().map(|set| catalog.parts_of(set.id)).collect::<Result<Vec<_>, _>>()?.concat() {
+        let other = volumes.iter().find(|other| other.id == part.volume && other.id != volume.id);
+        others.extend(other.map(|other| other.label.clone()).filter(|label| !others.contains(label)));
+    }
+    Err(EngineError::HoldsSets { volume: volume.label.clone(), sets: sets.len(), others })
 }

@@ -6,6 +6,7 @@ mod cli;
 mod backup_restore;
 mod crash;
 mod discovery;
+mod entered_tapes;
 mod faults;
 mod iscsi;
 mod rebuild;
