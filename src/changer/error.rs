@@ -52,3 +52,11 @@ pub enum ChangerError {
     #[error("{changer}: no reply from the changer")]
     Transport { changer: String, source: TransportError },
 }
+
+impl ChangerError {
+    /// Whether the drive that a cartridge was to be taken from holds it (5/53/02 by the element, 5/53/03 by a drive that
+    /// was not told to unload).
+    pub fn is_held_by_drive(&self) -> bool {
+        matches!(self, ChangerError::MediumPrevented { .. })
+    }
+}

@@ -111,6 +111,26 @@ impl Inventory {
         self.elements.iter().find(|element| element.address == address)
     }
 
+    /// The slot with a number as people count: storage slots from 1, import/export slots behind them.
+    pub fn slot(&self, number: u32) -> Option<&Element> {
+        let number = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.of(ElementKind::Storage).chain(self.of(ElementKind::ImportExport)).nth(number)
+    }
+
+    /// The drive with a number as people count: from 0, by address.
+    pub fn drive(&self, number: u32) -> Option<&Element> {
+        self.of(ElementKind::Drive).nth(usize::try_from(number).ok()?)
+    }
+
+    /// The number of a slot or drive, as [`Inventory::slot`] and [`Inventory::drive`] count.
+    pub fn number(&self, address: ElementAddress) -> Option<u32> {
+        let mut slots = self.of(ElementKind::Storage).chain(self.of(ElementKind::ImportExport));
+        let slot = slots.position(|element| element.address == address).map(|index| index + 1);
+        let mut drives = self.of(ElementKind::Drive);
+        let number = slot.or_else(|| drives.position(|element| element.address == address))?;
+        u32::try_from(number).ok()
+    }
+
     /// The element that holds the cartridge with that barcode.
     pub fn find(&self, barcode: &str) -> Option<&Element> {
         self.elements.iter().find(|element| element.barcode.as_deref() == Some(barcode))
@@ -277,7 +297,7 @@ impl Changer {
             Code::SOURCE_EMPTY => ChangerError::SourceEmpty { changer, from },
             Code::DESTINATION_FULL => ChangerError::DestinationFull { changer, to },
             Code::INVALID_ELEMENT => ChangerError::NoSuchElement { changer, from, to },
-            Code::REMOVAL_PREVENTED => ChangerError::MediumPrevented { changer, from },
+            Code::REMOVAL_PREVENTED | Code::REMOVAL_PREVENTED_BY_DRIVE => ChangerError::MediumPrevented { changer, from },
             _ => self.failure(opcode::MOVE_MEDIUM, sense),
         })
     }

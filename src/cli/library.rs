@@ -22,9 +22,37 @@ pub(super) enum LibraryCommand {
         /// Barcode, or address of the slot
         #[arg(value_name = "BARCODE|SLOT")]
         cartridge: String,
+        /// Number of the drive in the library, from 0, where it is not the one in use
+        #[arg(long, value_name = "N")]
+        into: Option<u32>,
     },
     /// Take the cartridge out of the drive, back to its slot
-    Unload,
+    Unload {
+        /// Number of the drive in the library, from 0, where it is not the one in use
+        #[arg(long, value_name = "N")]
+        from: Option<u32>,
+    },
+    /// Take cartridges from the import/export slots into the library
+    Import {
+        /// Barcodes, or addresses of import/export slots; all of them without one
+        #[arg(value_name = "BARCODE|SLOT")]
+        cartridges: Vec<String>,
+    },
+    /// Put cartridges into import/export slots, to be taken out
+    Export {
+        /// Barcodes, or addresses of slots
+        #[arg(value_name = "BARCODE|SLOT", required = true)]
+        cartridges: Vec<String>,
+    },
+    /// Ask the library what lies where
+    Inventory {
+        /// Have it look at every slot first (up to half an hour)
+        #[arg(long)]
+        scan: bool,
+        /// Load each cartridge whose barcode the catalog does not know, and read what it is
+        #[arg(long)]
+        read_labels: bool,
+    },
     /// Move a cartridge to another slot or drive
     Transfer {
         /// Barcode, or address of the element
@@ -42,8 +70,51 @@ pub(super) fn run(context: &Context, command: LibraryCommand) -> Result<Outcome,
             let status = appliance.library_status()?;
             output.answer(&status, || describe(output, &status));
         }
-        LibraryCommand::Load { cartridge } => told(output, "loaded", &appliance.library_load(&cartridge)?),
-        LibraryCommand::Unload => told(output, "unloaded", &appliance.library_unload()?),
+        LibraryCommand::Load { cartridge, into } => {
+            let report = match into {
+                Some(drive) => appliance.library_load_number(&cartridge, drive)?,
+                None => appliance.library_load(&cartridge)?,
+            };
+            told(output, "loaded", &report);
+        }
+        LibraryCommand::Unload { from } => {
+            let report = match from {
+                Some(drive) => appliance.library_unload_number(drive, None)?,
+                None => appliance.library_unload()?,
+            };
+            told(output, "unloaded", &report);
+        }
+        LibraryCommand::Import { cartridges } => {
+            let moved = appliance.library_import(&cartridges)?;
+            output.answer(&moved, || match moved.is_empty() {
+                true => "nothing lies in the import/export slots\n".to_owned(),
+                false => moved.iter().map(|report| line(output, "imported", report)).collect(),
+            });
+        }
+        LibraryCommand::Export { cartridges } => {
+            let mut moved = Vec::new();
+            for cartridge in &cartridges {
+                moved.push(appliance.library_export(cartridge)?);
+            }
+            output.answer(&moved, || moved.iter().map(|report| line(output, "exported", report)).collect());
+        }
+        LibraryCommand::Inventory { scan, read_labels } => {
+            let found = appliance.library_inventory(scan, read_labels)?;
+            output.answer(&found, || {
+                let mut lines = describe(output, &found.status);
+                for label in &found.labels {
+                    let name = label.barcode.as_deref().unwrap_or("without a barcode");
+                    let known = if label.known || label.label.is_none() { "" } else { ", not in the catalog" };
+                    lines.push_str(&format!(
+                        "read {}  {}: {}{known}\n",
+                        label.address,
+                        text::name(name.as_bytes()),
+                        text::name(label.found.as_bytes())
+                    ));
+                }
+                lines
+            });
+        }
         LibraryCommand::Transfer { from, to } => {
             told(output, "moved", &appliance.library_transfer(&from, &to)?)
         }
@@ -62,16 +133,17 @@ pub(super) fn kind(kind: ElementKind) -> &'static str {
 }
 
 fn told(output: Output, verb: &str, report: &MoveReport) {
-    output.answer(report, || {
-        let barcode = report.barcode.as_deref().unwrap_or("a cartridge without a barcode");
-        let place =
-            |address: Option<u16>| address.map_or("outside".to_owned(), |address| address.to_string());
-        let way = match report.moved {
-            true => format!("from {} to {}", place(report.from), place(report.to)),
-            false => format!("in its place already, {}", place(report.to)),
-        };
-        format!("{} {}  {way}\n", output.paint(Tone::Good, verb), text::name(barcode.as_bytes()))
-    });
+    output.answer(report, || line(output, verb, report));
+}
+
+fn line(output: Output, verb: &str, report: &MoveReport) -> String {
+    let barcode = report.barcode.as_deref().unwrap_or("a cartridge without a barcode");
+    let place = |address: Option<u16>| address.map_or("outside".to_owned(), |address| address.to_string());
+    let way = match report.moved {
+        true => format!("from {} to {}", place(report.from), place(report.to)),
+        false => format!("in its place already, {}", place(report.to)),
+    };
+    format!("{} {}  {way}\n", output.paint(Tone::Good, verb), text::name(barcode.as_bytes()))
 }
 
 fn describe(output: Output, status: &LibraryStatus) -> String {

@@ -184,10 +184,12 @@ impl Appliance {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         if choice.drive.is_none() && choice.changer.is_none() {
             let library = devices.embedded(&self.settings.state)?;
-            return Station::open(Some(Box::new(library.drive(0)?)), Some(Box::new(library.changer())));
+            let changer = devices.embedded_changer(&library, &self.settings.state)?;
+            drop(devices);
+            return Station::open(Some(Box::new(library.drive(0)?)), Some(changer));
         }
         let drive = choice.drive.map(|name| devices.open(&name)).transpose()?;
-        let changer = choice.changer.map(|name| devices.open(&name)).transpose()?;
+        let changer = choice.changer.map(|name| devices.changer(&name, &self.settings.state)).transpose()?;
         drop(devices);
         Station::open(drive, changer)
     }

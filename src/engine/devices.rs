@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::EngineError;
+use super::robot::{SharedRobot, WeakRobot};
 use crate::scsi::Transport;
 use crate::scsi::generation::Generation;
 use crate::scsi::iscsi::{self, Iscsi};
@@ -23,6 +24,8 @@ pub struct DeviceChoice {
 #[derive(Default)]
 pub(super) struct Devices {
     libraries: HashMap<PathBuf, VirtualLibrary>,
+    /// Changers by name, as long as some task has them open.
+    changers: HashMap<String, WeakRobot>,
 }
 
 /// A device's name as it may be shown: an iSCSI URL may hold a secret.
@@ -67,6 +70,37 @@ impl Devices {
         let library = VirtualLibrary::open(directory)?;
         self.libraries.insert(directory.into(), library.clone());
         Ok(library)
+    }
+
+    /// A changer by name; tasks share one that is open.
+    pub(super) fn changer(&mut self, name: &str, state: &Path) -> Result<SharedRobot, EngineError> {
+        self.shared(name, state, |devices| devices.open(name))
+    }
+
+    /// The changer of the library under a state directory.
+    pub(super) fn embedded_changer(
+        &mut self,
+        library: &VirtualLibrary,
+        state: &Path,
+    ) -> Result<SharedRobot, EngineError> {
+        let changer = library.changer();
+        let name = changer.name().to_owned();
+        self.shared(&name, state, |_| Ok(Box::new(changer)))
+    }
+
+    fn shared(
+        &mut self,
+        name: &str,
+        state: &Path,
+        open: impl FnOnce(&mut Self) -> Result<Box<dyn Transport>, EngineError>,
+    ) -> Result<SharedRobot, EngineError> {
+        self.changers.retain(|_, robot| robot.upgrade().is_some());
+        if let Some(robot) = self.changers.get(name).and_then(WeakRobot::upgrade) {
+            return Ok(robot);
+        }
+        let robot = SharedRobot::open(open(self)?, state)?;
+        self.changers.insert(name.to_owned(), robot.downgrade());
+        Ok(robot)
     }
 
     /// Opens one device by name.

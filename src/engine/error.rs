@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::catalog::CatalogError;
-use crate::changer::ChangerError;
+use crate::changer::{ChangerError, ElementAddress};
 use crate::drive::DriveError;
 use crate::format::age::AgeError;
 use crate::format::v1::FormatError;
@@ -64,6 +64,36 @@ pub enum EngineError {
     /// The changer refused or failed.
     #[error("the changer failed")]
     Changer(#[from] ChangerError),
+    /// The changer could not move a cartridge.
+    #[error(
+        "the cartridge {cartridge} could not be moved from element {from} to {to}; {}. Look at the library, then run `reelward library status`",
+        match now { Some(now) => format!("the library says it is at {now}"), None => "the library does not say where it is".into() }
+    )]
+    MoveFailed {
+        /// Its barcode.
+        cartridge: String,
+        /// Where it was.
+        from: ElementAddress,
+        /// Where it was to go.
+        to: ElementAddress,
+        /// Where the library says it is now, asked after the failure.
+        now: Option<ElementAddress>,
+        /// The cause.
+        source: ChangerError,
+    },
+    /// The cartridge is in a drive that this task does not have.
+    #[error(
+        "{volume} is in another drive, at element {element}{}; nothing moved. Name that drive with --drive, or unload it first",
+        if *busy { ", which another task uses" } else { "" }
+    )]
+    InAnotherDrive {
+        /// Barcode, label or address.
+        volume: String,
+        /// The drive's address.
+        element: ElementAddress,
+        /// A task of this process works with it.
+        busy: bool,
+    },
     /// The virtual library failed.
     #[error("the virtual library failed")]
     Virtual(#[from] VirtualError),

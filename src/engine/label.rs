@@ -146,6 +146,9 @@ pub(super) fn label(
             catalog.add_volume(&new)?;
         }
     }
+    if barcode.is_none() {
+        loader.labelled(&label)?;
+    }
     Ok(LabelReport {
         label,
         barcode,

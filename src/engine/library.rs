@@ -1,15 +1,14 @@
 //! The devices as they stand, and moving cartridges about.
 
-use std::time::Duration;
+mod doors;
 
 use serde::Serialize;
 
-use super::station::Loader;
+use super::station::{Loader, Station};
 use super::{Appliance, EngineError};
 use crate::changer::{Element, ElementAddress, ElementKind, Identity, Inventory};
 
-/// A cartridge put into a drive by hand must be ready within this time (LTO-9 and later optimise a new medium).
-const READY_LIMIT: Duration = Duration::from_secs(2 * 3600 + 600);
+pub use doors::{LibraryInventory, ReadLabel};
 
 /// What the devices in use are and hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,6 +49,8 @@ pub struct ElementRow {
     pub address: u16,
     /// What it is.
     pub kind: ElementKind,
+    /// Its number as people count: slots from 1, import/export slots behind them; drives from 0. Robots have none.
+    pub number: Option<u32>,
     /// It holds a cartridge.
     pub full: bool,
     /// Barcode of its cartridge.
@@ -103,18 +104,22 @@ impl Appliance {
             let element = loader.element().map(|address| address.0);
             devices.push(device("drive", drive.name(), drive.identity(), loaded, element));
         }
-        if let Some(changer) = station.loader().changer() {
+        if let Some(mut robot) = station.loader().robot() {
+            let changer = robot.changer();
             devices.push(device("changer", changer.name(), changer.identity(), None, None));
         }
         let inventory = station.loader().inventory()?.unwrap_or_default();
         let volumes = self.catalog().volumes()?;
-        let elements = inventory.elements.into_iter().map(|element| {
+        let numbers: Vec<Option<u32>> =
+            inventory.elements.iter().map(|element| inventory.number(element.address)).collect();
+        let elements = inventory.elements.into_iter().zip(numbers).map(|(element, number)| {
             let barcode = element.barcode.as_deref();
             let volume =
                 volumes.iter().find(|volume| barcode.is_some() && volume.barcode.as_deref() == barcode);
             ElementRow {
                 address: element.address.0,
                 kind: element.kind,
+                number,
                 full: element.full,
                 volume: volume.map(|volume| volume.label.clone()),
                 import_export: element.kind == ElementKind::ImportExport,
@@ -145,35 +150,35 @@ impl Appliance {
             ))
         })?;
         let from = source(&inventory, name)?;
-        if from.cleaning {
-            return Err(request(format!(
-                "{}: a cleaning cartridge; it is not loaded as a volume. `library transfer` moves it",
-                from.barcode.as_deref().unwrap_or(name)
-            )));
+        refuse_cleaning(from, name)?;
+        if from.kind == ElementKind::Drive && from.address != to {
+            let (volume, element) = (name.to_owned(), from.address);
+            return Err(EngineError::InAnotherDrive { volume, element, busy: false });
         }
-        let report = MoveReport {
-            barcode: from.barcode.clone(),
-            from: Some(from.address.0),
-            to: Some(to.0),
-            moved: from.address != to,
-        };
-        if from.kind == ElementKind::Drive && report.moved {
-            return Err(request(format!(
-                "{name}: is in another drive, at {}; unload that one first",
-                from.address
-            )));
+        if from.address != to {
+            loader.fetch(drive, from.address, name)?;
         }
-        if report.moved {
-            loader.dismount(drive)?;
-            if let Some(changer) = loader.changer() {
-                changer.move_medium(from.address, to)?;
-            }
+        loader.thread(drive)?;
+        Ok(report(from, Some(to)))
+    }
+
+    /// Puts the cartridge of a slot, or with this barcode, into a drive that is named by its number in the library (from
+    /// 0). It need not be a drive that this host can open: nothing is sent to it, and it must be empty.
+    ///
+    /// # Errors
+    /// No changer, no such slot or drive, an empty slot, a drive that is full: nothing moved.
+    pub fn library_load_number(&mut self, name: &str, drive: u32) -> Result<MoveReport, EngineError> {
+        self.claim()?;
+        let mut station = self.station()?;
+        let inventory = inventory(station.loader())?;
+        let to = drive_number(&inventory, drive)?.address;
+        if station.loader().element() == Some(to) {
+            drop(station);
+            return self.library_load(name);
         }
-        if !drive.is_loaded()? {
-            drive.load()?;
-        }
-        drive.wait_ready(READY_LIMIT)?;
-        Ok(report)
+        let from = source(&inventory, name)?.clone();
+        refuse_cleaning(&from, name)?;
+        carry(&mut station, &from, to)
     }
 
     /// Takes the cartridge out of the drive: back to its slot, or without a changer ejected.
@@ -199,6 +204,30 @@ impl Appliance {
         Ok(MoveReport { barcode, from: before.map(|element| element.address.0), to, moved: true })
     }
 
+    /// Takes the cartridge out of the drive with a number, to the slot with a number, else where it came from, else any
+    /// free slot. The drive in use is unloaded first; any other drive is unloaded by the library, where it can.
+    ///
+    /// # Errors
+    /// No such drive or slot, an empty drive, a full slot, no free slot: nothing moved.
+    pub fn library_unload_number(
+        &mut self,
+        drive: u32,
+        slot: Option<u32>,
+    ) -> Result<MoveReport, EngineError> {
+        self.claim()?;
+        let mut station = self.station()?;
+        let inventory = inventory(station.loader())?;
+        let from = drive_number(&inventory, drive)?.clone();
+        if !from.full {
+            return Err(request(format!("drive {drive} is empty: there is nothing to unload")));
+        }
+        let to = match slot {
+            Some(number) => slot_number(&inventory, number)?.address,
+            None => super::station::home(&inventory, &from)?,
+        };
+        carry(&mut station, &from, to)
+    }
+
     /// Moves a cartridge, named by barcode or element address, to the element with the address `to`. A drive it lies in
     /// is unloaded first, where it is the one in use.
     ///
@@ -209,37 +238,34 @@ impl Appliance {
         let mut station = self.station()?;
         let inventory = inventory(station.loader())?;
         let from = source(&inventory, from)?.clone();
-        let to = element(&inventory, to)?.clone();
-        let report = |moved| MoveReport {
-            barcode: from.barcode.clone(),
-            from: Some(from.address.0),
-            to: Some(to.address.0),
-            moved,
-        };
-        if from.address == to.address {
-            return Ok(report(false));
+        let to = element(&inventory, to)?.address;
+        carry(&mut station, &from, to)
+    }
+
+    /// Moves the cartridge of one slot to another, both by number.
+    ///
+    /// # Errors
+    /// No changer, no such slot, an empty source, a full destination: nothing moved.
+    pub fn library_transfer_number(&mut self, from: u32, to: u32) -> Result<MoveReport, EngineError> {
+        self.claim()?;
+        let mut station = self.station()?;
+        let inventory = inventory(station.loader())?;
+        let from = slot_number(&inventory, from)?.clone();
+        if !from.full {
+            return Err(request(format!("element {} is empty", from.address)));
         }
-        if to.full {
-            return Err(request(format!(
-                "element {} is full: it holds {}",
-                to.address,
-                to.barcode.as_deref().unwrap_or("a cartridge without a barcode")
-            )));
-        }
-        if to.kind == ElementKind::Transport {
-            return Err(request(format!("element {} is the robot itself", to.address)));
-        }
-        let ours = station.loader().element();
-        if from.kind == ElementKind::Drive
-            && ours == Some(from.address)
-            && let Ok((drive, _)) = station.split()
-        {
-            drive.unload()?;
-        }
-        if let Some(changer) = station.loader().changer() {
-            changer.move_medium(from.address, to.address)?;
-        }
-        Ok(report(true))
+        let to = slot_number(&inventory, to)?.address;
+        carry(&mut station, &from, to)
+    }
+
+    /// The element address of the slot with a number (from 1, import/export slots behind the others), as a name for
+    /// [`Appliance::library_load`] and the like.
+    ///
+    /// # Errors
+    /// No changer, no such slot.
+    pub fn library_slot(&mut self, number: u32) -> Result<ElementAddress, EngineError> {
+        let mut station = self.station()?;
+        Ok(slot_number(&inventory(station.loader())?, number)?.address)
     }
 
     /// Where the library in use has a cartridge; none where there is no library, or it does not answer.
@@ -248,6 +274,89 @@ impl Appliance {
         let element = inventory.find(barcode)?;
         Some(Place { address: element.address.0, kind: element.kind })
     }
+}
+
+/// Moves what is at `from` to `to`. Whatever else moved since `from` was looked up is seen: the element must still hold
+/// the same cartridge.
+fn carry(
+    station: &mut Station,
+    from: &Element,
+    to: ElementAddress,
+) -> Result<MoveReport, EngineError> {
+    if from.address == to {
+        return Ok(report(from, Some(to)));
+    }
+    let ours = station.loader().element();
+    check_destination(&inventory(station.loader())?, to)?;
+    if from.kind == ElementKind::Drive
+        && ours == Some(from.address)
+        && let Ok((drive, _)) = station.split()
+    {
+        drive.unload()?;
+    }
+    let Some(mut robot) = station.loader().robot() else { return Err(no_changer()) };
+    let now = robot.inventory()?;
+    check_destination(&now, to)?;
+    let name = || from.barcode.clone().unwrap_or_else(|| format!("the cartridge at {}", from.address));
+    if now.at(from.address).is_none_or(|found| !found.full || found.barcode != from.barcode) {
+        return Err(request(format!("{} was moved by another task meanwhile", name())));
+    }
+    let foreign = from.kind == ElementKind::Drive && ours != Some(from.address);
+    if foreign && robot.is_busy(from.address) {
+        return Err(EngineError::InAnotherDrive { volume: name(), element: from.address, busy: true });
+    }
+    match robot.carry(from, to) {
+        Err(EngineError::MoveFailed { source, .. }) if foreign && source.is_held_by_drive() => {
+            Err(EngineError::InAnotherDrive { volume: name(), element: from.address, busy: false })
+        }
+        other => other.map(|()| report(from, Some(to))),
+    }
+}
+
+fn check_destination(inventory: &Inventory, to: ElementAddress) -> Result<(), EngineError> {
+    let to = element(inventory, &to.to_string())?;
+    if to.full {
+        return Err(request(format!(
+            "element {} is full: it holds {}",
+            to.address,
+            to.barcode.as_deref().unwrap_or("a cartridge without a barcode")
+        )));
+    }
+    if to.kind == ElementKind::Transport {
+        return Err(request(format!("element {} is the robot itself", to.address)));
+    }
+    Ok(())
+}
+
+fn refuse_cleaning(from: &Element, name: &str) -> Result<(), EngineError> {
+    if !from.cleaning {
+        return Ok(());
+    }
+    Err(request(format!(
+        "{}: a cleaning cartridge; it is not loaded as a volume. `library transfer` moves it",
+        from.barcode.as_deref().unwrap_or(name)
+    )))
+}
+
+fn report(from: &Element, to: Option<ElementAddress>) -> MoveReport {
+    MoveReport {
+        barcode: from.barcode.clone(),
+        from: Some(from.address.0),
+        to: to.map(|to| to.0),
+        moved: Some(from.address) != to,
+    }
+}
+
+fn slot_number(inventory: &Inventory, number: u32) -> Result<&Element, EngineError> {
+    inventory.slot(number).ok_or_else(|| {
+        request(format!("no slot {number}; `reelward library status` shows what there is"))
+    })
+}
+
+fn drive_number(inventory: &Inventory, number: u32) -> Result<&Element, EngineError> {
+    inventory.drive(number).ok_or_else(|| {
+        request(format!("the library has no drive {number}; `reelward library status` shows what there is"))
+    })
 }
 
 fn device(
@@ -274,8 +383,12 @@ fn request(text: String) -> EngineError {
     EngineError::Request(text)
 }
 
-fn inventory(loader: &mut Loader) -> Result<Inventory, EngineError> {
-    loader.inventory()?.ok_or_else(|| request("this needs a changer: name one with --changer".into()))
+fn no_changer() -> EngineError {
+    request("this needs a changer: name one with --changer".into())
+}
+
+fn inventory(loader: &Loader) -> Result<Inventory, EngineError> {
+    loader.inventory()?.ok_or_else(no_changer)
 }
 
 /// The element with the address that `text` is.

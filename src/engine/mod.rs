@@ -14,6 +14,7 @@ mod library;
 mod rebuild;
 mod restore;
 mod resume;
+mod robot;
 mod station;
 mod tape_file;
 mod tapes;
@@ -30,8 +31,11 @@ pub use discovery::{
 pub use drives::{AlertRow, CartridgeRow, DriveStatus, PositionRow};
 pub use error::EngineError;
 pub use label::{LabelReport, LabelRequest};
-pub use library::{DeviceRow, ElementRow, LibraryStatus, MoveReport, Place};
+pub use library::{
+    DeviceRow, ElementRow, LibraryInventory, LibraryStatus, MoveReport, Place, ReadLabel,
+};
 pub use rebuild::{EncryptedIndex, RebuildReport, RebuildRequest, RebuiltVolume};
+pub use robot::{Robot, SharedRobot};
 pub use restore::{Fault, PlannedSet, PlannedVolume, RestorePlan, RestoreReport, RestoreRequest};
 pub use station::{Loader, Station};
 pub use tapes::{TapeInfo, TapePart, TapeRow};

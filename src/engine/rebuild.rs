@@ -186,6 +186,9 @@ impl Appliance {
             }
             return Ok(vec![None]);
         };
+        if present.is_empty() && request.volumes.is_empty() {
+            return Ok(vec![None]); // no barcodes: the cartridge in the drive
+        }
         if request.volumes.is_empty() {
             // The one that is in the drive already comes first.
             let (inventory, element) = (loader.inventory()?, loader.element());
@@ -227,6 +230,7 @@ fn is_fatal(error: &EngineError) -> bool {
         error,
         EngineError::Catalog(_)
             | EngineError::Changer(_)
+            | EngineError::MoveFailed { .. }
             | EngineError::Operator(_)
             | EngineError::Request(_)
     )

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::EngineError;
 use super::error::OperatorRequest;
-use crate::changer::{Changer, Element, ElementAddress, ElementKind, Inventory};
+use super::robot::{BusyDrive, Robot, SharedRobot, place_of_drive};
+use crate::changer::{Element, ElementAddress, ElementKind, Inventory};
 use crate::drive::{Drive, DriveError};
 use crate::scsi::Transport;
 
@@ -20,9 +21,11 @@ pub struct Station {
 /// What puts cartridges into a drive: a changer, or a person.
 #[derive(Default)]
 pub struct Loader {
-    changer: Option<Changer>,
+    robot: Option<SharedRobot>,
     /// The drive's place in the changer.
     element: Option<ElementAddress>,
+    /// While this task lasts no other takes the cartridge out of the drive.
+    _busy: Option<BusyDrive>,
 }
 
 impl Station {
@@ -32,25 +35,16 @@ impl Station {
     /// A device that does not answer as a drive or as a changer.
     pub fn open(
         drive: Option<Box<dyn Transport>>,
-        changer: Option<Box<dyn Transport>>,
+        robot: Option<SharedRobot>,
     ) -> Result<Station, EngineError> {
         let drive = drive.map(Drive::open).transpose()?;
-        let mut changer = changer.map(Changer::open).transpose()?;
         let mut element = None;
-        if let (Some(drive), Some(changer)) = (&drive, &mut changer) {
-            let inventory = changer.inventory()?;
-            let drives: Vec<&Element> =
-                inventory.elements.iter().filter(|e| e.kind == ElementKind::Drive).collect();
-            let serial = drive.identity().serial.trim();
-            let by_serial =
-                drives.iter().find(|e| e.drive_serial.as_deref().is_some_and(|s| s.trim() == serial));
-            element = match (by_serial, drives.as_slice()) {
-                (Some(found), _) => Some(found.address),
-                (None, [only]) => Some(only.address), // a changer that tells no serial numbers
-                _ => None,
-            };
+        if let (Some(drive), Some(robot)) = (&drive, &robot) {
+            let inventory = robot.hold().inventory()?;
+            element = place_of_drive(&inventory, &drive.identity().serial);
         }
-        Ok(Station { drive, loader: Loader { changer, element } })
+        let busy = robot.as_ref().zip(element).map(|(robot, element)| robot.busy(element));
+        Ok(Station { drive, loader: Loader { robot, element, _busy: busy } })
     }
 
     /// The drive.
@@ -98,9 +92,9 @@ impl Station {
 }
 
 impl Loader {
-    /// The changer, where there is one.
-    pub fn changer(&mut self) -> Option<&mut Changer> {
-        self.changer.as_mut()
+    /// The changer, where there is one, until the answer is dropped: other tasks wait.
+    pub fn robot(&self) -> Option<Robot<'_>> {
+        self.robot.as_ref().map(SharedRobot::hold)
     }
 
     /// The drive's place in the changer, where it is known.
@@ -112,25 +106,22 @@ impl Loader {
     ///
     /// # Errors
     /// The changer failed.
-    pub fn inventory(&mut self) -> Result<Option<Inventory>, EngineError> {
-        Ok(self.changer.as_mut().map(Changer::inventory).transpose()?)
+    pub fn inventory(&self) -> Result<Option<Inventory>, EngineError> {
+        self.robot().map(|mut robot| robot.inventory()).transpose()
     }
 
     /// Barcodes of the data cartridges that the changer can put into the drive, in element order; `None` without one.
     ///
     /// # Errors
     /// The changer failed.
-    pub fn cartridges(&mut self) -> Result<Option<Vec<String>>, EngineError> {
-        if self.element.is_none() {
-            return Ok(None);
-        }
-        let element = self.element;
+    pub fn cartridges(&self) -> Result<Option<Vec<String>>, EngineError> {
+        let (Some(own), Some(mut robot)) = (self.element, self.robot()) else { return Ok(None) };
+        let found = robot.inventory()?;
         let reachable = |e: &&Element| {
-            e.full && !e.cleaning && (e.kind != ElementKind::Drive || Some(e.address) == element)
+            let taken = e.kind == ElementKind::Drive && e.address != own;
+            e.full && !e.cleaning && !taken
         };
-        Ok(self
-            .inventory()?
-            .map(|found| found.elements.iter().filter(reachable).filter_map(|e| e.barcode.clone()).collect()))
+        Ok(Some(found.elements.iter().filter(reachable).filter_map(|e| e.barcode.clone()).collect()))
     }
 
     /// Has the cartridge with this barcode in the drive and ready. Without a changer the one in the drive is taken:
@@ -143,26 +134,70 @@ impl Loader {
             let drive = drive.name().to_owned();
             EngineError::Operator(OperatorRequest::Insert { volume: name.to_owned(), drive })
         };
-        if let (Some(barcode), Some(element)) = (barcode, self.element)
+        if let (Some(barcode), Some(_)) = (barcode, self.element)
             && let Some(inventory) = self.inventory()?
         {
             let wanted = inventory.elements.iter().find(|e| e.barcode.as_deref() == Some(barcode));
             let Some(wanted) = wanted else { return Err(insert(drive)) };
-            if wanted.address != element {
-                self.put_back(drive, &inventory)?;
-                if let Some(changer) = self.changer.as_mut() {
-                    changer.move_medium(wanted.address, element)?;
-                }
-            }
+            self.fetch(drive, wanted.address, name)?;
         }
+        // Without a barcode: where it was last seen. The fence tells whether it is.
+        if barcode.is_none()
+            && let Some(place) = self.remembered(name)
+        {
+            self.fetch(drive, place, name)?;
+        }
+        self.thread(drive).map_err(|error| match error {
+            EngineError::Drive(DriveError::NoMedium { .. }) => insert(drive),
+            error => error,
+        })
+    }
+
+    /// Has the cartridge that is in the drive loaded and ready.
+    ///
+    /// # Errors
+    /// There is none; the drive failed.
+    pub(super) fn thread(&self, drive: &mut Drive) -> Result<(), EngineError> {
         if !drive.is_loaded()? {
-            match drive.load() {
-                Ok(()) => {}
-                Err(DriveError::NoMedium { .. }) => return Err(insert(drive)),
-                Err(error) => return Err(error.into()),
-            }
+            drive.load()?;
         }
         Ok(drive.wait_ready(READY_LIMIT)?)
+    }
+
+    /// Has the changer put the cartridge at element `from` into the drive; the one that is there goes back first. Looking
+    /// and moving are one sequence that no other task gets into.
+    ///
+    /// # Errors
+    /// The cartridge is in a drive that another task uses, there is no free slot, a move failed.
+    pub(super) fn fetch(
+        &mut self,
+        drive: &mut Drive,
+        from: ElementAddress,
+        name: &str,
+    ) -> Result<(), EngineError> {
+        let Some(element) = self.element.filter(|element| *element != from) else { return Ok(()) };
+        // Unloading takes minutes: others may use the robot meanwhile.
+        self.unload(drive)?;
+        let Some(mut robot) = self.robot() else { return Ok(()) };
+        let inventory = robot.inventory()?;
+        let wanted = inventory.at(from).cloned().filter(|wanted| wanted.full).ok_or_else(|| {
+            EngineError::Request(format!(
+                "{name}: no longer at element {from}, another task took it; run the command again"
+            ))
+        })?;
+        if wanted.kind == ElementKind::Drive && robot.is_busy(from) {
+            return Err(EngineError::InAnotherDrive { volume: name.to_owned(), element: from, busy: true });
+        }
+        put_back(&mut robot, &inventory, element)?;
+        match robot.carry(&wanted, element) {
+            // A drive that nobody uses but that holds its cartridge fast: it must be told to unload, by its own name.
+            Err(EngineError::MoveFailed { source, .. })
+                if wanted.kind == ElementKind::Drive && source.is_held_by_drive() =>
+            {
+                Err(EngineError::InAnotherDrive { volume: name.to_owned(), element: from, busy: false })
+            }
+            other => other,
+        }
     }
 
     /// Unloads the drive and puts the cartridge back where it came from, or into any free slot; without a changer the
@@ -171,33 +206,45 @@ impl Loader {
     /// # Errors
     /// The devices failed, or there is no free slot.
     pub fn dismount(&mut self, drive: &mut Drive) -> Result<(), EngineError> {
-        match self.inventory()? {
-            Some(inventory) if self.element.is_some() => self.put_back(drive, &inventory),
-            _ => Ok(drive.unload()?),
-        }
+        let Some(element) = self.element else { return Ok(drive.unload()?) };
+        self.unload(drive)?;
+        let Some(mut robot) = self.robot() else { return Ok(()) };
+        let inventory = robot.inventory()?;
+        put_back(&mut robot, &inventory, element)
     }
 
-    fn put_back(&mut self, drive: &mut Drive, inventory: &Inventory) -> Result<(), EngineError> {
-        let loaded = inventory.elements.iter().find(|e| Some(e.address) == self.element && e.full);
-        let Some(loaded) = loaded else { return Ok(()) };
-        let mut free = inventory
-            .elements
-            .iter()
-            .filter(|e| e.kind == ElementKind::Storage && !e.full)
-            .map(|e| e.address);
-        let home = match loaded.source {
-            Some(source) if free.clone().any(|address| address == source) => Some(source),
-            _ => free.next(),
-        };
-        let Some(home) = home else {
-            return Err(EngineError::Request(
-                "no free slot for the cartridge in the drive: free one and run the command again".into(),
-            ));
-        };
-        drive.unload()?;
-        if let Some(changer) = self.changer.as_mut() {
-            changer.move_medium(loaded.address, home)?;
+    /// Unloads the drive where the changer says that there is something in it; first whether it can go anywhere.
+    fn unload(&self, drive: &mut Drive) -> Result<(), EngineError> {
+        let (Some(element), Some(inventory)) = (self.element, self.inventory()?) else { return Ok(()) };
+        if let Some(loaded) = inventory.at(element).filter(|found| found.full) {
+            home(&inventory, loaded)?;
+            drive.unload()?;
         }
         Ok(())
     }
+}
+
+/// Where the cartridge at `loaded` goes: where it came from, else any free slot.
+pub(super) fn home(inventory: &Inventory, loaded: &Element) -> Result<ElementAddress, EngineError> {
+    let free = || inventory.of(ElementKind::Storage).filter(|e| !e.full).map(|e| e.address);
+    let home = match loaded.source {
+        Some(source) if free().any(|address| address == source) => Some(source),
+        _ => free().next(),
+    };
+    home.ok_or_else(|| {
+        EngineError::Request(
+            "no free slot for the cartridge in the drive: free one and run the command again".into(),
+        )
+    })
+}
+
+/// Carries the cartridge in the drive at `element`, which is unloaded, back.
+fn put_back(
+    robot: &mut Robot<'_>,
+    inventory: &Inventory,
+    element: ElementAddress,
+) -> Result<(), EngineError> {
+    let Some(loaded) = inventory.at(element).filter(|found| found.full) else { return Ok(()) };
+    let home = home(inventory, loaded)?;
+    robot.carry(loaded, home)
 }

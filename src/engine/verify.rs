@@ -149,7 +149,10 @@ impl Appliance {
         let labels: Vec<String> = volumes.iter().map(|volume| volume.label.clone()).collect();
         match loader.cartridges()? {
             Some(present) => {
-                volumes.retain(|v| v.barcode.as_ref().is_some_and(|barcode| present.contains(barcode)))
+                volumes.retain(|v| match &v.barcode {
+                    Some(barcode) => present.contains(barcode),
+                    None => loader.remembered(&v.label).is_some(),
+                })
             }
             None => {
                 loader.mount(drive, None, &labels.join(" or "))?;

@@ -113,6 +113,8 @@ impl Code {
     pub const SOURCE_EMPTY: Code = Code(0x3b, 0x0e);
     /// 53/02: medium removal prevented.
     pub const REMOVAL_PREVENTED: Code = Code(0x53, 0x02);
+    /// The drive was not told to unload.
+    pub const REMOVAL_PREVENTED_BY_DRIVE: Code = Code(0x53, 0x03);
     /// 82/82 (IBM): the drive asks for cleaning; not an error.
     pub const IBM_CLEANING: Code = Code(0x82, 0x82);
 
