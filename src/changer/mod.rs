@@ -297,7 +297,9 @@ impl Changer {
             Code::SOURCE_EMPTY => ChangerError::SourceEmpty { changer, from },
             Code::DESTINATION_FULL => ChangerError::DestinationFull { changer, to },
             Code::INVALID_ELEMENT => ChangerError::NoSuchElement { changer, from, to },
-            Code::REMOVAL_PREVENTED | Code::REMOVAL_PREVENTED_BY_DRIVE => ChangerError::MediumPrevented { changer, from },
+            Code::REMOVAL_PREVENTED | Code::REMOVAL_PREVENTED_BY_DRIVE => {
+                ChangerError::MediumPrevented { changer, from }
+            }
             _ => self.failure(opcode::MOVE_MEDIUM, sense),
         })
     }

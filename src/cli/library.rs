@@ -104,7 +104,8 @@ pub(super) fn run(context: &Context, command: LibraryCommand) -> Result<Outcome,
                 let mut lines = describe(output, &found.status);
                 for label in &found.labels {
                     let name = label.barcode.as_deref().unwrap_or("without a barcode");
-                    let known = if label.known || label.label.is_none() { "" } else { ", not in the catalog" };
+                    let known =
+                        if label.known || label.label.is_none() { "" } else { ", not in the catalog" };
                     lines.push_str(&format!(
                         "read {}  {}: {}{known}\n",
                         label.address,

@@ -92,7 +92,10 @@ impl<'a> Allocator<'a> {
             self.held = None;
             let Some(held) = self.in_use.hold(volume.id) else { continue };
             self.held = Some(held);
-            self.loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
+            match self.loader.mount(drive, volume.barcode.as_deref(), &volume.label) {
+                Err(EngineError::InAnotherDrive { busy: true, .. }) => continue, // another task was quicker
+                other => other?,
+            }
             if !self.check(drive, &volume)? {
                 continue;
             }
@@ -210,6 +213,8 @@ impl<'a> Allocator<'a> {
                     self.refuse_unknown(drive, unknown.get(at..).unwrap_or_default())?;
                 }
                 Err(EngineError::WriteProtected { .. }) => {}
+                // Another task was quicker.
+                Err(EngineError::InAnotherDrive { busy: true, .. } | EngineError::InUse { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -224,7 +229,10 @@ impl<'a> Allocator<'a> {
         }
         let mut volumes = Vec::new();
         for barcode in cartridges {
-            self.loader.mount(drive, Some(barcode), barcode)?;
+            match self.loader.mount(drive, Some(barcode), barcode) {
+                Err(EngineError::InAnotherDrive { busy: true, .. }) => continue,
+                other => other?,
+            }
             fence::prepare(drive)?;
             let fence::Identity::Found(found) = fence::identity(drive)? else { continue };
             let Found::Reelward(file) = *found else { continue };

@@ -155,9 +155,7 @@ impl Appliance {
             let (volume, element) = (name.to_owned(), from.address);
             return Err(EngineError::InAnotherDrive { volume, element, busy: false });
         }
-        if from.address != to {
-            loader.fetch(drive, from.address, name)?;
-        }
+        loader.fetch(drive, |inventory| inventory.at(from.address), name)?;
         loader.thread(drive)?;
         Ok(report(from, Some(to)))
     }
@@ -278,11 +276,7 @@ impl Appliance {
 
 /// Moves what is at `from` to `to`. Whatever else moved since `from` was looked up is seen: the element must still hold
 /// the same cartridge.
-fn carry(
-    station: &mut Station,
-    from: &Element,
-    to: ElementAddress,
-) -> Result<MoveReport, EngineError> {
+fn carry(station: &mut Station, from: &Element, to: ElementAddress) -> Result<MoveReport, EngineError> {
     if from.address == to {
         return Ok(report(from, Some(to)));
     }
@@ -348,9 +342,9 @@ fn report(from: &Element, to: Option<ElementAddress>) -> MoveReport {
 }
 
 fn slot_number(inventory: &Inventory, number: u32) -> Result<&Element, EngineError> {
-    inventory.slot(number).ok_or_else(|| {
-        request(format!("no slot {number}; `reelward library status` shows what there is"))
-    })
+    inventory
+        .slot(number)
+        .ok_or_else(|| request(format!("no slot {number}; `reelward library status` shows what there is")))
 }
 
 fn drive_number(inventory: &Inventory, number: u32) -> Result<&Element, EngineError> {

@@ -31,12 +31,10 @@ pub use discovery::{
 pub use drives::{AlertRow, CartridgeRow, DriveStatus, PositionRow};
 pub use error::EngineError;
 pub use label::{LabelReport, LabelRequest};
-pub use library::{
-    DeviceRow, ElementRow, LibraryInventory, LibraryStatus, MoveReport, Place, ReadLabel,
-};
+pub use library::{DeviceRow, ElementRow, LibraryInventory, LibraryStatus, MoveReport, Place, ReadLabel};
 pub use rebuild::{EncryptedIndex, RebuildReport, RebuildRequest, RebuiltVolume};
-pub use robot::{Robot, SharedRobot};
 pub use restore::{Fault, PlannedSet, PlannedVolume, RestorePlan, RestoreReport, RestoreRequest};
+pub use robot::{Robot, SharedRobot};
 pub use station::{Loader, Station};
 pub use tapes::{TapeInfo, TapePart, TapeRow};
 pub use verify::{VerifyReport, VerifyRequest, VolumeCheck};

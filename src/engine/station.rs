@@ -139,13 +139,15 @@ impl Loader {
         {
             let wanted = inventory.elements.iter().find(|e| e.barcode.as_deref() == Some(barcode));
             let Some(wanted) = wanted else { return Err(insert(drive)) };
-            self.fetch(drive, wanted.address, name)?;
+            if Some(wanted.address) != self.element {
+                self.fetch(drive, |inventory| inventory.find(barcode), name)?;
+            }
         }
         // Without a barcode: where it was last seen. The fence tells whether it is.
         if barcode.is_none()
             && let Some(place) = self.remembered(name)
         {
-            self.fetch(drive, place, name)?;
+            self.fetch(drive, |inventory| inventory.at(place), name)?;
         }
         self.thread(drive).map_err(|error| match error {
             EngineError::Drive(DriveError::NoMedium { .. }) => insert(drive),
@@ -164,7 +166,7 @@ impl Loader {
         Ok(drive.wait_ready(READY_LIMIT)?)
     }
 
-    /// Has the changer put the cartridge at element `from` into the drive; the one that is there goes back first. Looking
+    /// Has the changer put the cartridge that `find` finds into the drive; the one that is there goes back first. Looking
     /// and moving are one sequence that no other task gets into.
     ///
     /// # Errors
@@ -172,19 +174,22 @@ impl Loader {
     pub(super) fn fetch(
         &mut self,
         drive: &mut Drive,
-        from: ElementAddress,
+        find: impl Fn(&Inventory) -> Option<&Element>,
         name: &str,
     ) -> Result<(), EngineError> {
-        let Some(element) = self.element.filter(|element| *element != from) else { return Ok(()) };
+        let Some(element) = self.element else { return Ok(()) };
+        let found = self.inventory()?.unwrap_or_default();
+        if find(&found).is_some_and(|found| found.address == element) {
+            return Ok(());
+        }
         // Unloading takes minutes: others may use the robot meanwhile.
         self.unload(drive)?;
         let Some(mut robot) = self.robot() else { return Ok(()) };
         let inventory = robot.inventory()?;
-        let wanted = inventory.at(from).cloned().filter(|wanted| wanted.full).ok_or_else(|| {
-            EngineError::Request(format!(
-                "{name}: no longer at element {from}, another task took it; run the command again"
-            ))
+        let wanted = find(&inventory).cloned().filter(|wanted| wanted.full).ok_or_else(|| {
+            EngineError::Request(format!("{name}: it is gone from its place; run the command again"))
         })?;
+        let from = wanted.address;
         if wanted.kind == ElementKind::Drive && robot.is_busy(from) {
             return Err(EngineError::InAnotherDrive { volume: name.to_owned(), element: from, busy: true });
         }

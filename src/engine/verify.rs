@@ -148,12 +148,10 @@ impl Appliance {
         let (drive, loader) = station.split()?;
         let labels: Vec<String> = volumes.iter().map(|volume| volume.label.clone()).collect();
         match loader.cartridges()? {
-            Some(present) => {
-                volumes.retain(|v| match &v.barcode {
-                    Some(barcode) => present.contains(barcode),
-                    None => loader.remembered(&v.label).is_some(),
-                })
-            }
+            Some(present) => volumes.retain(|v| match &v.barcode {
+                Some(barcode) => present.contains(barcode),
+                None => loader.remembered(&v.label).is_some(),
+            }),
             None => {
                 loader.mount(drive, None, &labels.join(" or "))?;
                 super::fence::prepare(drive)?;

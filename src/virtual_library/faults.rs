@@ -54,6 +54,32 @@ pub struct DriveFaults {
     pub lost_end: bool,
     /// A power cut: what was not flushed is gone, and the drive comes up with 6/29/00. Once.
     pub drop_unflushed: bool,
+    /// The N-th command from now (1: the next) ends with 4/44/00 and is not executed. Once.
+    pub fail_at: Option<u64>,
+    /// The drive has no READ and WRITE ATTRIBUTE.
+    pub no_cartridge_memory: bool,
+    /// The drive has no SECURITY PROTOCOL IN and OUT.
+    pub no_encryption: bool,
+    /// The drive has no PERSISTENT RESERVE IN and OUT.
+    pub no_reservations: bool,
+    /// The drive has no recommended access order.
+    pub no_access_order: bool,
+}
+
+impl DriveFaults {
+    /// Whether the drive does not have the command.
+    pub(super) fn lacks(&self, cdb: &[u8]) -> bool {
+        let code = cdb.first().copied().unwrap_or_default();
+        let action = cdb.get(1).copied().unwrap_or_default() & 0x1f;
+        match code {
+            opcode::READ_ATTRIBUTE | opcode::WRITE_ATTRIBUTE => self.no_cartridge_memory,
+            opcode::SECURITY_PROTOCOL_IN | opcode::SECURITY_PROTOCOL_OUT => self.no_encryption,
+            opcode::PERSISTENT_RESERVE_IN | opcode::PERSISTENT_RESERVE_OUT => self.no_reservations,
+            opcode::MAINTENANCE_IN => self.no_access_order && action == opcode::SA_RECEIVE_RAO,
+            opcode::MAINTENANCE_OUT => self.no_access_order && action == opcode::SA_GENERATE_RAO,
+            _ => false,
+        }
+    }
 }
 
 /// What the changer does wrong. The default is nothing.
@@ -68,6 +94,22 @@ pub struct ChangerFaults {
     pub unit_attention: Option<(u8, u8)>,
     /// The transport is jammed: moves fail with 4/15/01 and move nothing.
     pub jam: bool,
+    /// The next move ends with this sense (key, ASC, ASCQ) and moves nothing. Once.
+    pub refuse_move: Option<(u8, u8, u8)>,
+    /// The next move is made, and then reported as failed with 4/15/01. Once.
+    pub false_alarm: bool,
+    /// No barcode reader: every volume tag is blank.
+    pub blank_tags: bool,
+    /// Drives tell no serial numbers (DVCID).
+    pub no_serials: bool,
+    /// Volume tags and DVCID in one command are refused with 5/24/00.
+    pub one_at_a_time: bool,
+    /// No medium transport element is reported.
+    pub no_transport: bool,
+    /// Replies to READ ELEMENT STATUS are 8 bytes short, and the last descriptor is cut.
+    pub cut_replies: bool,
+    /// Replies to READ ELEMENT STATUS are followed by bytes that nothing announces.
+    pub trailing_bytes: bool,
 }
 
 /// The contents of `faults.json`.
@@ -118,6 +160,7 @@ impl Faults {
             return now;
         }
         now.reset_at = countdown(&mut faults.reset_at);
+        now.fail_at = countdown(&mut faults.fail_at);
         now.deferred_error_after = None;
         if code == opcode::WRITE_6 {
             now.deferred_error_after = countdown(&mut faults.deferred_error_after);
@@ -153,6 +196,10 @@ impl Faults {
             faults.unit_attention = None;
         } else {
             now.unit_attention = None;
+        }
+        if code == opcode::MOVE_MEDIUM {
+            faults.refuse_move = None;
+            faults.false_alarm = false;
         }
         now
     }

@@ -9,6 +9,7 @@ mod discovery;
 mod entered_tapes;
 mod faults;
 mod iscsi;
+mod library;
 mod rebuild;
 mod refusals;
 mod restore_rules;

@@ -114,7 +114,10 @@ impl Appliance {
                 let known: Vec<Option<String>> =
                     self.catalog().volumes()?.into_iter().map(|volume| volume.barcode).collect();
                 let own = station.loader().element();
-                let unknown = found.elements.iter().filter(|element| {
+                let mut elements: Vec<&Element> = found.elements.iter().collect();
+                // What is in the drive first: it goes away when another is loaded.
+                elements.sort_by_key(|element| (element.kind != ElementKind::Drive, element.address));
+                let unknown = elements.into_iter().filter(|element| {
                     let place = match element.kind {
                         ElementKind::Storage => true,
                         ElementKind::Drive => own == Some(element.address),
@@ -150,11 +153,9 @@ impl Appliance {
             found: String::new(),
         };
         let name = element.barcode.clone().unwrap_or_else(|| format!("the cartridge at {}", element.address));
-        loader.fetch(drive, element.address, &name)?;
-        let identity = loader
-            .thread(drive)
-            .and_then(|()| fence::prepare(drive))
-            .and_then(|_| fence::identity(drive));
+        loader.fetch(drive, |inventory| inventory.at(element.address), &name)?;
+        let identity =
+            loader.thread(drive).and_then(|()| fence::prepare(drive)).and_then(|_| fence::identity(drive));
         let identity = match identity {
             Ok(identity) => identity,
             Err(error @ (EngineError::Changer(_) | EngineError::MoveFailed { .. })) => return Err(error),

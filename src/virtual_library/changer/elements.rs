@@ -1,6 +1,7 @@
 //! READ ELEMENT STATUS (SMC-3 clause 6.16).
 
 use super::super::drive::{VENDOR, product};
+use super::super::faults::ChangerFaults;
 use super::super::layout::{DRIVES, IMPORT_EXPORT, STORAGE, TRANSPORT};
 use super::super::outcome::{INVALID_FIELD, Outcome};
 use super::super::wire::{Cdb, be24, padded, send};
@@ -15,15 +16,21 @@ const DRIVE_TYPE: u8 = 4;
 
 impl Changer {
     /// READ ELEMENT STATUS: one page for each element type asked for, in order of their addresses.
-    pub(super) fn element_status(&self, shared: &Shared, cdb: &Cdb, data: Data<'_>) -> Outcome {
+    pub(super) fn element_status(
+        &self,
+        shared: &Shared,
+        cdb: &Cdb,
+        data: Data<'_>,
+        faults: &ChangerFaults,
+    ) -> Outcome {
         let (tags, identify) = (cdb.bit(1, 0x10), cdb.bit(6, 0x01));
         let wanted = cdb.u8(1) & 0x0f;
-        if wanted > DRIVE_TYPE {
+        if wanted > DRIVE_TYPE || (faults.one_at_a_time && tags && identify) {
             return Err(INVALID_FIELD.into());
         }
         let (start, count) = (cdb.u16(2), usize::from(cdb.u16(4)));
         let types = [
-            (TRANSPORT_TYPE, TRANSPORT, 1),
+            (TRANSPORT_TYPE, TRANSPORT, u16::from(!faults.no_transport)),
             (DRIVE_TYPE, DRIVES, self.file.drives),
             (IMPORT_EXPORT_TYPE, IMPORT_EXPORT, self.file.import_export),
             (STORAGE_TYPE, STORAGE, self.file.slots),
@@ -45,7 +52,7 @@ impl Changer {
             reported += elements.len() as u16;
             let mut descriptors = Vec::new();
             for &element in &elements {
-                descriptors.extend(self.descriptor(shared, kind, element, tags, identify));
+                descriptors.extend(self.descriptor(shared, kind, element, tags, identify, faults));
             }
             pages.extend([kind, if tags { 0x80 } else { 0 }]);
             pages.extend(((descriptors.len() / elements.len()) as u16).to_be_bytes());
@@ -61,10 +68,24 @@ impl Changer {
         reply.push(0);
         reply.extend(be24(pages.len() as u32));
         reply.extend(pages);
+        if faults.cut_replies {
+            reply.truncate(reply.len().saturating_sub(8));
+        }
+        if faults.trailing_bytes {
+            reply.extend([0xff; 13]);
+        }
         Ok(send(data, &reply, cdb.u24(7) as usize))
     }
 
-    fn descriptor(&self, shared: &Shared, kind: u8, element: u16, tags: bool, identify: bool) -> Vec<u8> {
+    fn descriptor(
+        &self,
+        shared: &Shared,
+        kind: u8,
+        element: u16,
+        tags: bool,
+        identify: bool,
+        faults: &ChangerFaults,
+    ) -> Vec<u8> {
         let held = self.file.at(element);
         let drive = self.file.drive_at(element);
         let threaded =
@@ -86,13 +107,13 @@ impl Changer {
             None => bytes.extend([0, 0, 0]),
         }
         if tags {
-            match held {
+            match held.filter(|_| !faults.blank_tags) {
                 Some(held) => bytes.extend(padded(&held.barcode, 32)),
                 None => bytes.extend([b' '; 32]),
             }
             bytes.extend([0; 4]);
         }
-        match drive.filter(|_| identify) {
+        match drive.filter(|_| identify && !faults.no_serials) {
             Some(index) => {
                 let mut identifier = padded(VENDOR, 8);
                 identifier.extend(padded(&product(self.file.generation), 16));

@@ -16,6 +16,8 @@ use crate::scsi::{Data, opcode};
 
 /// 5/21/01 INVALID ELEMENT ADDRESS.
 const INVALID_ELEMENT: Check = Check::new(5, 0x21, 0x01);
+/// 4/15/01 MECHANICAL POSITIONING ERROR.
+const JAMMED: Check = Check::new(4, 0x15, 0x01);
 
 /// The changer's state.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Changer {
                 self.prevented = cdb.bit(4, 1);
                 Ok(0)
             }
-            opcode::READ_ELEMENT_STATUS => self.element_status(shared, &cdb, data),
+            opcode::READ_ELEMENT_STATUS => self.element_status(shared, &cdb, data, faults),
             opcode::POSITION_TO_ELEMENT => {
                 if !self.is_transport(cdb.u16(2)) || !self.file.has_place(cdb.u16(4)) {
                     return Err(INVALID_ELEMENT.into());
@@ -113,7 +115,10 @@ impl Changer {
             return Err(INVALID_FIELD.into()); // nothing can be turned over
         }
         if faults.jam {
-            return Err(Check::new(4, 0x15, 0x01).into());
+            return Err(JAMMED.into());
+        }
+        if let Some((key, asc, ascq)) = faults.refuse_move {
+            return Err(Check::new(key, asc, ascq).into());
         }
         let from = self.file.cartridges.iter().position(|held| held.element == source);
         let Some(index) = from else {
@@ -149,6 +154,6 @@ impl Changer {
             }
             shared.save_lives()?;
         }
-        Ok(0)
+        if faults.false_alarm { Err(JAMMED.into()) } else { Ok(0) }
     }
 }

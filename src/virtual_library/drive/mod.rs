@@ -175,6 +175,12 @@ impl Drive {
         {
             return Err(Check::new(6, asc, ascq).into());
         }
+        if faults.fail_at.is_some() {
+            return Err(Check::new(4, 0x44, 0x00).into());
+        }
+        if faults.lacks(bytes) {
+            return Err(INVALID_OPCODE.into());
+        }
         if faults.becoming_ready > 0 {
             return Err(Check::new(2, 0x04, 0x01).into());
         }

@@ -26,8 +26,13 @@ impl Bench {
 
     /// A library of small cartridges.
     pub fn small_cartridges(self, count: u16, capacity: u64) -> Bench {
+        self.small_library(1, count, capacity)
+    }
+
+    /// The same with several drives.
+    pub fn small_library(self, drives: u16, count: u16, capacity: u64) -> Bench {
         let layout = Layout {
-            drives: 1,
+            drives,
             slots: count + 2,
             import_export: 1,
             cartridges: count,
@@ -69,6 +74,17 @@ impl Bench {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// The URL of a drive of the library.
+    pub fn drive_url(&self, index: u16) -> String {
+        format!("virtual://{}#drive{index}", self.path("state/library").display())
+    }
+
+    /// The devices of one task: a drive of the library, and its changer.
+    pub fn choice(&self, index: u16) -> DeviceChoice {
+        let changer = format!("virtual://{}#changer", self.path("state/library").display());
+        DeviceChoice { drive: Some(self.drive_url(index)), changer: Some(changer) }
     }
 
     pub fn open(&self) -> Appliance {
