@@ -56,8 +56,6 @@ pub struct DriveFaults {
     pub drop_unflushed: bool,
     /// The N-th command from now (1: the next) ends with 4/44/00 and is not executed. Once.
     pub fail_at: Option<u64>,
-    /// The drive has no READ and WRITE ATTRIBUTE.
-    pub no_cartridge_memory: bool,
     /// The drive has no SECURITY PROTOCOL IN and OUT.
     pub no_encryption: bool,
     /// The drive has no PERSISTENT RESERVE IN and OUT.
@@ -72,7 +70,6 @@ impl DriveFaults {
         let code = cdb.first().copied().unwrap_or_default();
         let action = cdb.get(1).copied().unwrap_or_default() & 0x1f;
         match code {
-            opcode::READ_ATTRIBUTE | opcode::WRITE_ATTRIBUTE => self.no_cartridge_memory,
             opcode::SECURITY_PROTOCOL_IN | opcode::SECURITY_PROTOCOL_OUT => self.no_encryption,
             opcode::PERSISTENT_RESERVE_IN | opcode::PERSISTENT_RESERVE_OUT => self.no_reservations,
             opcode::MAINTENANCE_IN => self.no_access_order && action == opcode::SA_RECEIVE_RAO,
