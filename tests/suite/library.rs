@@ -122,7 +122,8 @@ fn a_failed_move_says_where_the_cartridge_is() {
 /// The same circle on libraries with every quirk known.
 #[test]
 fn quirks() {
-    let quirks: [(&str, fn(&mut ChangerFaults)); 5] = [
+    type Quirk = fn(&mut ChangerFaults);
+    let quirks: [(&str, Quirk); 5] = [
         ("no serial numbers", |faults| faults.no_serials = true),
         ("tags or numbers", |faults| faults.one_at_a_time = true),
         ("no robot", |faults| faults.no_transport = true),
