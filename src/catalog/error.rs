@@ -88,6 +88,12 @@ pub enum CatalogError {
         /// Why, and the way out.
         why: &'static str,
     },
+    /// Nobody would have this role any more.
+    #[error("nobody else who is active has the role {role}")]
+    LastOf {
+        /// The role.
+        role: String,
+    },
     /// An index says something else about a part than the catalog.
     #[error("part {part} of set {set} is in the catalog with {known} members; its index on tape has {found}")]
     Conflict {

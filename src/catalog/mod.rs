@@ -2,7 +2,10 @@
 //!
 //! One [`Catalog`] of one process writes; any number of connections and processes read at the same time.
 
+mod access_state;
+mod api_keys;
 mod archives;
+mod audit;
 mod browse;
 mod check;
 mod database_copies;
@@ -27,8 +30,10 @@ mod parts;
 mod pool;
 mod pools;
 mod recover;
+mod roles;
 mod scan;
 mod segment;
+mod sessions;
 mod sets;
 mod tasks;
 mod settings;
@@ -36,11 +41,15 @@ mod slots;
 mod sources;
 mod text_enum;
 mod volume_life;
+mod users;
 mod volumes;
 mod write_index;
 mod writer;
 
+pub use access_state::{AccessRows, SigningKeyRow};
+pub use api_keys::ApiKeyRow;
 pub use archives::Archive;
+pub use audit::{AuditChain, AuditFilter, AuditHead, AuditRow, NewAuditRecord};
 pub use browse::{Listing, ListingEntry};
 pub use check::CheckReport;
 pub use database_copies::{CopyStatus, DatabaseCopy};
@@ -64,11 +73,14 @@ pub use open::Catalog;
 pub use parts::{NewPart, Part, PartEnd};
 pub use pools::{NewPool, Pool};
 pub use recover::Recovered;
+pub use roles::RoleRow;
+pub use sessions::{Rotation, SessionRow};
 pub use sets::{BackupSet, NewSet, SetState};
 pub use settings::SettingValue;
 pub use slots::{NewSlot, Slot, SlotKind};
 pub use sources::{NewSource, Source, SourceKind};
 pub use tasks::{NewTaskRow, TaskFilter, TaskRow, TaskState};
+pub use users::{NewUserRow, PasswordHash, UserChangeRow, UserRow};
 pub use volume_life::{VolumeEdit, VolumeStatus};
 pub use volumes::{NewVolume, Volume};
 pub use writer::{Checkpoint, MemberWriter};

@@ -1,6 +1,6 @@
 //! age v1 (`age-encryption.org/v1`) with X25519 recipients, binary form only, chunks addressable by number.
 
-mod base64;
+pub(crate) mod base64;
 mod bech32;
 mod header;
 mod keys;
