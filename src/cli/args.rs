@@ -6,7 +6,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    backup, catalog, drive, find, key, library, ls, restore, tape, try_run, verify, virtual_library,
+    audit, backup, catalog, drive, find, key, library, ls, restore, tape, try_run, user, verify,
+    virtual_library,
 };
 
 /// The whole command line.
@@ -93,6 +94,16 @@ pub(super) enum Command {
     Key {
         #[command(subcommand)]
         command: key::KeyCommand,
+    },
+    /// Users: who may sign in to the daemon
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
+    },
+    /// The log of who did what
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
     },
     /// Virtual libraries: drives and a changer in files
     Virtual {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use crate::access::AccessError;
 use crate::catalog::CatalogError;
 use crate::engine::EngineError;
 use crate::format::age::AgeError;
@@ -21,6 +22,9 @@ pub(super) enum CliError {
     /// The engine says so.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Users, roles, the audit log.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A virtual library that is managed as files.
     #[error(transparent)]
     Virtual(#[from] VirtualError),

@@ -4,6 +4,7 @@
 //! warnings and errors. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 waiting for an operator.
 
 mod args;
+mod audit;
 mod backup;
 mod catalog;
 mod context;
@@ -22,6 +23,7 @@ mod table;
 mod tape;
 mod text;
 mod try_run;
+mod user;
 mod verify;
 mod virtual_library;
 
@@ -82,6 +84,8 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, CliError> {
         Command::Library { command } => library::run(context, command),
         Command::Catalog { command } => catalog::run(context, command),
         Command::Key { command } => key::run(context, command),
+        Command::User { command } => user::run(context, command),
+        Command::Audit { command } => audit::run(context, command),
         Command::Virtual { command } => virtual_library::run(context, command),
     }
 }

@@ -16,6 +16,7 @@ mod restore_rules;
 mod resume;
 mod support;
 mod tapes;
+mod users;
 mod usr;
 mod verify;
 mod without_us;
