@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    audit, backup, catalog, drive, find, key, library, ls, restore, tape, try_run, user, verify,
+    audit, backup, catalog, doctor, drive, find, key, library, ls, restore, tape, try_run, user, verify,
     virtual_library,
 };
 
@@ -85,6 +85,8 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: library::LibraryCommand,
     },
+    /// What is wrong with devices, permissions, state directory and clock, and what to do
+    Doctor(doctor::DoctorArgs),
     /// The index of what is on tape: rebuild it from the tapes, check it
     Catalog {
         #[command(subcommand)]

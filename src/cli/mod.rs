@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod catalog;
 mod context;
+mod doctor;
 mod drive;
 mod error;
 mod find;
@@ -80,6 +81,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, CliError> {
         Command::Find(args) => find::run(context, &args),
         Command::Verify(args) => verify::run(context, args),
         Command::Tape { command } => tape::run(context, command),
+        Command::Doctor(args) => doctor::run(context, &args),
         Command::Drive { command } => drive::run(context, command),
         Command::Library { command } => library::run(context, command),
         Command::Catalog { command } => catalog::run(context, command),

@@ -5,6 +5,7 @@ mod appliance;
 mod backup;
 mod devices;
 mod discovery;
+mod doctor;
 mod drives;
 mod error;
 mod fence;
@@ -18,6 +19,7 @@ mod robot;
 mod station;
 mod tape_file;
 mod tapes;
+mod transfer;
 mod verify;
 
 pub use crate::catalog::CheckReport;
@@ -28,6 +30,7 @@ pub use discovery::{
     Access, Adapter, Area, Bay, Contents, DevicePath, Discovery, DiscoveryRequest, DrivePlace, Finding,
     FoundChanger, FoundDrive, Holder, Roots, Severity, discover,
 };
+pub use doctor::{DoctorReport, examine};
 pub use drives::{AlertRow, CartridgeRow, DriveStatus, PositionRow};
 pub use error::EngineError;
 pub use label::{LabelReport, LabelRequest};

@@ -29,6 +29,7 @@ pub mod sense;
 pub mod tape;
 pub mod tape_alert;
 pub mod transport;
+pub mod watchdog;
 
 pub use generation::{BarcodeKind, Generation};
 pub use sense::{Code, Sense, SenseKey};

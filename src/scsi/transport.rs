@@ -96,6 +96,18 @@ pub enum TransportError {
         /// The time-out that passed.
         timeout: Duration,
     },
+    /// No answer, and the system call that waits for it does not end either: the device is out of use until it does.
+    #[error(
+        "{device}: command {opcode:02x}h did not end within {waited:?} and cannot be ended: the device is offline; power-cycle it, then run the command again"
+    )]
+    Hung {
+        /// The device as the user named it.
+        device: String,
+        /// First byte of the CDB that hangs.
+        opcode: u8,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// The device or the path to it is gone.
     #[error("{device}: device is gone ({reason})")]
     Gone {

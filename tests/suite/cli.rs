@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["tape", "label"],
     &["tape", "info"],
     &["tape", "list"],
+    &["doctor"],
     &["drive"],
     &["drive", "list"],
     &["drive", "scan"],

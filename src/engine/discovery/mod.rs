@@ -3,6 +3,7 @@
 //! Three sources: what the kernel knows (sysfs), what iSCSI portals offer, the embedded virtual library; and the devices
 //! that were named. Devices are asked who they are by INQUIRY; changers also what lies where. Nothing moves.
 
+mod choose;
 mod finding;
 mod local;
 mod places;
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub(super) use choose::choose;
 pub use finding::{Area, Finding, Severity};
 
 use super::devices::Devices;

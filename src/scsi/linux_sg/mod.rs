@@ -1,7 +1,8 @@
 //! Linux: CDBs through `SG_IO` on `/dev/sgN`.
 //!
 //! The kernel ends a command that takes longer than its time-out (it aborts it, then resets device, bus and adapter in
-//! turn), so that no command waits for ever; whatever it reset the device tells as a unit attention.
+//! turn); whatever it reset the device tells as a unit attention. Where it fails at that, [`Watched`] gives the device up:
+//! no command waits for ever.
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -12,13 +13,15 @@ pub mod sysfs;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use self::ioctl::Header;
+use super::watchdog::{GRACE, Watched};
 use super::{Data, Reply, Sense, Status, Transport, TransportError};
 
 /// Longest data phase that is asked for: some adapters break beyond it. What the kernel grants may be less.
@@ -55,6 +58,16 @@ pub enum SgError {
         /// Its sg node.
         node: String,
     },
+    /// A command of this process hangs there.
+    #[error(
+        "{device}: a command sent earlier to {node} does not end: the device is offline until it does; power-cycle it"
+    )]
+    Hung {
+        /// As the user named it.
+        device: String,
+        /// Its sg node.
+        node: String,
+    },
     /// Any other failure.
     #[error("{device}: {node} cannot be opened")]
     Open {
@@ -67,9 +80,19 @@ pub enum SgError {
     },
 }
 
-/// One logical unit behind a Linux host adapter.
+/// Nodes on which a command of this process hangs.
+static HUNG: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn hung() -> MutexGuard<'static, Vec<PathBuf>> {
+    HUNG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One logical unit behind a Linux host adapter, on a thread of its own.
 #[derive(Debug)]
-pub struct LinuxSg {
+pub struct LinuxSg(Watched);
+
+/// The open node.
+struct Node {
     device: File,
     name: String,
     max_transfer: usize,
@@ -85,6 +108,9 @@ impl LinuxSg {
         let node = names::generic_node(Path::new(name))
             .map_err(|source| SgError::Name { device: device(), source })?;
         let shown = || node.display().to_string();
+        if hung().contains(&node) {
+            return Err(SgError::Hung { device: device(), node: shown() });
+        }
         // A descriptor that cannot write has its commands filtered; without O_NONBLOCK, O_EXCL waits.
         let flags = OFlag::O_EXCL | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let opened = File::options().read(true).write(true).custom_flags(flags.bits()).open(&node);
@@ -95,7 +121,15 @@ impl LinuxSg {
         })?;
         let max_transfer = granted(LARGEST_TRANSFER, |bytes| ioctl::reserve(&file, bytes))
             .map_err(|errno| SgError::Open { device: device(), node: shown(), source: errno.into() })?;
-        Ok(LinuxSg { device: file, name: name.to_owned(), max_transfer })
+        let opened = Box::new(Node { device: file, name: name.to_owned(), max_transfer });
+        let (hangs, ended) = (node.clone(), node.clone());
+        let watched = Watched::start(
+            opened,
+            GRACE,
+            move || hung().push(hangs.clone()),
+            move || hung().retain(|known| *known != ended),
+        );
+        watched.map(LinuxSg).map_err(|source| SgError::Open { device: device(), node: shown(), source })
     }
 }
 
@@ -112,6 +146,20 @@ fn granted(mut bytes: usize, mut reserve: impl FnMut(usize) -> Result<usize, Err
 }
 
 impl Transport for LinuxSg {
+    fn execute(&mut self, cdb: &[u8], data: Data<'_>, timeout: Duration) -> Result<Reply, TransportError> {
+        self.0.execute(cdb, data, timeout)
+    }
+
+    fn max_transfer(&self) -> usize {
+        self.0.max_transfer()
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+impl Transport for Node {
     fn execute(&mut self, cdb: &[u8], data: Data<'_>, timeout: Duration) -> Result<Reply, TransportError> {
         let opcode = cdb.first().copied().unwrap_or_default();
         let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
@@ -251,6 +299,18 @@ mod tests {
         assert_eq!((got, asked), (Ok(256 << 10), vec![1 << 20, 512 << 10, 256 << 10]));
         assert_eq!(granted(LARGEST_TRANSFER, |_| Ok(8 << 20)), Ok(1 << 20));
         assert_eq!(granted(LARGEST_TRANSFER, |_| Err(Errno::ENOMEM)), Err(Errno::ENOMEM));
+    }
+
+    #[test]
+    fn a_node_on_which_a_command_hangs_is_not_opened() {
+        let place = tempfile::tempdir().unwrap();
+        let node = place.path().canonicalize().unwrap().join("sg7");
+        std::fs::write(&node, "").unwrap();
+        let open = || LinuxSg::open(&node.display().to_string()).unwrap_err();
+        hung().push(node.clone());
+        assert!(matches!(open(), SgError::Hung { .. }));
+        hung().retain(|known| *known != node);
+        assert!(matches!(open(), SgError::Open { .. }), "a file that is no device");
     }
 
     #[test]
