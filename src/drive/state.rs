@@ -176,9 +176,13 @@ mod tests {
 
     #[test]
     fn a_plain_drive_lacks_what_it_lacks() {
-        let mut drive = Drive::open(Box::new(Narrow { adapter: 1 << 20, granted: 1 << 20, block_limit: 9 })).unwrap();
+        let mut drive =
+            Drive::open(Box::new(Narrow { adapter: 1 << 20, granted: 1 << 20, block_limit: 9 })).unwrap();
         let able = drive.abilities().unwrap();
-        assert_eq!((able.locate, able.logs, able.tape_alert, able.cartridge_memory), (None, false, false, None));
+        assert_eq!(
+            (able.locate, able.logs, able.tape_alert, able.cartridge_memory),
+            (None, false, false, None)
+        );
         assert_eq!(able.limits.unwrap().maximum, Some(9));
     }
 }

@@ -175,19 +175,26 @@ impl Appliance {
         Ok(())
     }
 
-    /// Opens the drive and, where there is one, the changer: those named, else the embedded virtual library's.
+    /// Opens the drive and, where there is one, the changer: those named; else the embedded virtual library's where there
+    /// is one; else those of the machine; else, on a machine without tape drives, the library is made.
     ///
     /// # Errors
     /// A device that cannot be opened.
     pub fn station(&mut self) -> Result<Station, EngineError> {
         let choice = self.settings.devices.clone();
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        if choice.drive.is_none() && choice.changer.is_none() {
+        let found = match choice {
+            DeviceChoice { drive: None, changer: None } => {
+                super::discovery::choose(&mut devices, &self.settings.state)?
+            }
+            named => Some(named),
+        };
+        let Some(choice) = found else {
             let library = devices.embedded(&self.settings.state)?;
             let changer = devices.embedded_changer(&library, &self.settings.state)?;
             drop(devices);
             return Station::open(Some(Box::new(library.drive(0)?)), Some(changer));
-        }
+        };
         let drive = choice.drive.map(|name| devices.open(&name)).transpose()?;
         let changer = choice.changer.map(|name| devices.changer(&name, &self.settings.state)).transpose()?;
         drop(devices);

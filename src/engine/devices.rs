@@ -26,6 +26,9 @@ pub(super) struct Devices {
     libraries: HashMap<PathBuf, VirtualLibrary>,
     /// Changers by name, as long as some task has them open.
     changers: HashMap<String, WeakRobot>,
+    /// The machine's own drives with their changers, as found when a task first named none: while a task has a changer
+    /// nobody else can ask it.
+    pub(super) machine: Vec<DeviceChoice>,
 }
 
 /// A device's name as it may be shown: an iSCSI URL may hold a secret.

@@ -3,7 +3,7 @@
 use super::error::OperatorRequest;
 use super::fence::{self, Identity};
 use super::station::Loader;
-use super::{Appliance, EngineError};
+use super::{Appliance, EngineError, transfer};
 use crate::catalog::{Catalog, NewVolume, Volume, VolumeId, VolumeStatus};
 use crate::drive::Drive;
 use crate::format::v1::volume::{self, Found, VolumeFile};
@@ -83,7 +83,11 @@ pub(super) fn label(
         }
         error => error,
     })?;
+    // Before the drive is set up: a probe that fails may have it reset.
+    let longest = transfer::longest(catalog, drive)?;
     let medium = fence::prepare(drive)?;
+    let longest = transfer::of_record(longest, &medium);
+    let record_size = fitting(request.record_size, record_size, longest, drive.name())?;
     let barcode = barcode.or_else(|| medium.barcode.clone());
     let identity = fence::identity(drive)?;
     let rows = Rows::find(catalog, &identity, barcode.as_deref(), request, named)?;
@@ -156,6 +160,21 @@ pub(super) fn label(
         before: identity.describe(),
         is_virtual: drive.identity().is_virtual(),
     })
+}
+
+/// The record size in force where records have `longest` bytes at most: what was asked for has to fit, what was not asked
+/// for is made to.
+fn fitting(asked: Option<u32>, size: u32, longest: usize, drive: &str) -> Result<u32, EngineError> {
+    let longest = u32::try_from(longest).unwrap_or(u32::MAX) / 512 * 512;
+    if size <= longest {
+        return Ok(size);
+    }
+    if asked.is_none() && RECORD_SIZES.contains(&longest) {
+        return Ok(longest);
+    }
+    Err(EngineError::Request(format!(
+        "record size {size}: {drive} takes records of at most {longest} bytes here (host adapter, drive, block protection); nothing was written. Give a smaller --record-size"
+    )))
 }
 
 fn check_record_size(record_size: u32) -> Result<(), EngineError> {
@@ -318,4 +337,21 @@ fn check_sets(catalog: &Catalog, volume: &Volume, volumes: &[Volume]) -> Result<
         others.extend(other.map(|other| other.label.clone()).filter(|label| !others.contains(label)));
     }
     Err(EngineError::HoldsSets { volume: volume.label.clone(), sets: sets.len(), others })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_fit_the_way_to_the_drive() {
+        let size = |asked, size, longest| fitting(asked, size, longest, "/dev/nst0").ok();
+        assert_eq!(size(None, RECORD_SIZE, 1 << 20), Some(RECORD_SIZE));
+        assert_eq!(size(Some(1 << 20), 1 << 20, 1 << 20), Some(1 << 20));
+        assert_eq!(size(Some(1 << 20), 1 << 20, (1 << 20) - 4), None, "block protection takes four bytes");
+        assert_eq!(size(None, RECORD_SIZE, (128 << 10) - 4), Some((128 << 10) - 512));
+        assert_eq!(size(None, RECORD_SIZE, 8 << 10), None);
+        let told = fitting(Some(1 << 20), 1 << 20, 600 << 10, "/dev/nst0").unwrap_err().to_string();
+        assert!(told.contains("at most 614400 bytes") && told.contains("/dev/nst0"), "{told}");
+    }
 }

@@ -12,11 +12,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::EngineError;
-use crate::drive::Drive;
+use crate::catalog::Catalog;
+use crate::drive::{Drive, Medium};
 use crate::scsi::iscsi;
 use crate::scsi::linux_sg::sysfs::{self, Roots};
 
-/// The file in the state directory.
+/// Bytes of the CRC32C behind a record.
+const PROTECTION: usize = 4;
+/// The file in the state directory, beside the catalog.
 const NAME: &str = "devices.json";
 
 /// What is kept of devices.
@@ -38,7 +41,17 @@ struct Transfer {
 ///
 /// # Errors
 /// The drive does not answer; the file cannot be written.
-pub(super) fn longest(state: &Path, drive: &mut Drive) -> Result<usize, EngineError> {
+pub(super) fn longest(catalog: &Catalog, drive: &mut Drive) -> Result<usize, EngineError> {
+    probed(catalog.path().parent().unwrap_or(Path::new(".")), drive)
+}
+
+/// Bytes of the longest record where commands carry `longest`: with block protection each carries its CRC besides.
+pub(super) fn of_record(longest: usize, medium: &Medium) -> usize {
+    let protection = if medium.block_protection { PROTECTION } else { 0 };
+    longest.saturating_sub(protection).min(medium.max_record)
+}
+
+fn probed(state: &Path, drive: &mut Drive) -> Result<usize, EngineError> {
     let key = key(drive);
     let mut file = read(state);
     if let Some(kept) = key.as_ref().and_then(|key| file.transfer.get(key)) {
@@ -48,7 +61,11 @@ pub(super) fn longest(state: &Path, drive: &mut Drive) -> Result<usize, EngineEr
     if let Some(key) = key {
         file.transfer.insert(key, Transfer { bytes, probed: super::rfc3339(super::now()) });
         let path = state.join(NAME);
-        write(&path, &file).map_err(|source| EngineError::File { path, what: "cannot be written", source })?;
+        write(&path, &file).map_err(|source| EngineError::File {
+            path,
+            what: "cannot be written",
+            source,
+        })?;
     }
     Ok(bytes)
 }
@@ -122,19 +139,19 @@ mod tests {
         let library = library(place.path());
         let mut drive = Drive::open(Box::new(library.drive(0).unwrap())).unwrap();
         assert_eq!(kept(place.path(), &drive), None);
-        assert_eq!(longest(place.path(), &mut drive).unwrap(), 1 << 20);
+        assert_eq!(probed(place.path(), &mut drive).unwrap(), 1 << 20);
         assert_eq!(kept(place.path(), &drive), Some(1 << 20));
         // What is kept is not probed again: the drive may even hang.
         let path = place.path().join(NAME);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("1048576", "524288")).unwrap();
         library.faults().drive(0, |faults| faults.hung = true);
-        assert_eq!(longest(place.path(), &mut drive).unwrap(), 512 << 10);
+        assert_eq!(probed(place.path(), &mut drive).unwrap(), 512 << 10);
         // A file that cannot be understood is probed anew, and then the drive has to answer.
         fs::write(&path, "{").unwrap();
-        assert!(longest(place.path(), &mut drive).is_err());
+        assert!(probed(place.path(), &mut drive).is_err());
         library.faults().drive(0, |faults| faults.hung = false);
-        assert_eq!(longest(place.path(), &mut drive).unwrap(), 1 << 20);
+        assert_eq!(probed(place.path(), &mut drive).unwrap(), 1 << 20);
         assert!(!path.with_extension("json.new").exists());
     }
 
@@ -144,7 +161,7 @@ mod tests {
         let library = library(place.path());
         let mut drive = Drive::open(Box::new(library.drive(0).unwrap())).unwrap();
         let missing = place.path().join("missing");
-        let error = longest(&missing, &mut drive).unwrap_err();
+        let error = probed(&missing, &mut drive).unwrap_err();
         assert!(matches!(error, EngineError::File { .. }), "{error:?}");
     }
 
@@ -155,7 +172,10 @@ mod tests {
         fake.unit(&FakeUnit::drive("0:0:0:0", 0, 0, "A"));
         fake.link("scsi-A-nst", "nst0");
         let named = |name: &str| way(&fake.roots(), &fake.path(name).display().to_string());
-        assert_eq!((named("dev/nst0").as_str(), named("dev/tape/by-id/scsi-A-nst").as_str()), ("mpt3sas", "mpt3sas"));
+        assert_eq!(
+            (named("dev/nst0").as_str(), named("dev/tape/by-id/scsi-A-nst").as_str()),
+            ("mpt3sas", "mpt3sas")
+        );
         assert_eq!(named("dev/sg0"), "mpt3sas");
         assert_eq!(way(&fake.roots(), "iscsi://h:3260/iqn.x/0"), "iscsi");
         assert_eq!(way(&fake.roots(), "virtual:///x#drive0"), "virtual");

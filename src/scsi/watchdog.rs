@@ -218,11 +218,15 @@ mod tests {
         let (transport, script) = Scripted::new(4096);
         let ended = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&ended);
-        let mut watched =
-            Watched::start(transport, LIMIT, || panic!("nothing hangs"), move || {
+        let mut watched = Watched::start(
+            transport,
+            LIMIT,
+            || panic!("nothing hangs"),
+            move || {
                 count.fetch_add(1, Ordering::Relaxed);
-            })
-            .unwrap();
+            },
+        )
+        .unwrap();
         assert_eq!((watched.name(), watched.max_transfer()), ("double", 4096));
         script
             .expect(&[0x0a], Answer::Good)

@@ -102,3 +102,89 @@ fn portals_that_lead_nowhere_or_ask_for_a_secret() {
     assert!(found["drives"][0]["name"].as_str().unwrap().contains("backup@"), "{told}");
     assert!(!told.contains("a-secret-of-ours"), "{told}");
 }
+
+#[test]
+fn a_new_machine_is_told_what_it_has() {
+    let (_place, reelward) = place();
+    let told = reelward.ok(["doctor"]);
+    for wanted in ["Devices", "State", "not there yet", "nothing wrong"] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    assert!(!reelward.state_dir().exists(), "looking makes nothing");
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong() {
+    let (place, reelward) = place();
+    std::fs::create_dir(place.path().join("data")).unwrap();
+    std::fs::write(place.path().join("data/file"), "content").unwrap();
+    reelward.ok(["backup", place.path().join("data").to_str().unwrap(), "--quiet"]);
+    let report = reelward.json(["doctor"]);
+    assert_eq!((&report["healthy"], &report["wrong"]), (&true.into(), &0.into()), "{report:#}");
+    let codes = |report: &serde_json::Value| -> Vec<String> {
+        let findings = report["findings"].as_array().unwrap();
+        let told = findings.iter().filter(|finding| finding["severity"] == "wrong");
+        told.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+    };
+    let good = |code: &str| {
+        report["findings"].as_array().unwrap().iter().any(|f| f["code"] == code && f["severity"] == "good")
+    };
+    assert!(good("drive") && good("changer") && good("catalog") && good("clock"), "{report:#}");
+    // The probe was kept by the first label.
+    let kept = std::fs::read_to_string(reelward.state_dir().join("devices.json")).unwrap();
+    assert!(kept.contains("@virtual") && kept.contains("1048576"), "{kept}");
+
+    // A drive that needs cleaning, one that is gone, and a damaged catalog.
+    std::fs::write(
+        reelward.state_dir().join("library/faults.json"),
+        r#"{"drives": {"0": {"cleaning_required": true}, "1": {"hung": true}}}"#,
+    )
+    .unwrap();
+    let catalog = reelward.state_dir().join("catalog.sqlite");
+    std::fs::write(&catalog, vec![7; 8192]).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(reelward.state_dir().join(format!("catalog.sqlite{suffix}")));
+    }
+    let (told, _) = reelward.exits(1, ["doctor"]);
+    for wanted in ["WRONG", "cleaning cartridge", "#drive1", "catalog rebuild", "problems"] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    let (report, _) = reelward.exits(1, ["doctor", "--json"]);
+    let codes = codes(&serde_json::from_str(&report).unwrap());
+    for wanted in ["needs_cleaning", "catalog_damaged"] {
+        assert!(codes.contains(&wanted.to_owned()), "{wanted}: {codes:?}");
+    }
+}
+
+#[test]
+fn the_doctor_looks_at_an_iscsi_target() {
+    let Some(tgt) = Tgt::start(1) else { return };
+    let (_place, reelward) = place();
+    let portal = tgt.url(0);
+    let portal = portal.strip_prefix("iscsi://").unwrap().split('/').next().unwrap();
+    let report = reelward.json(["doctor", "--iscsi", portal, "--drive", &tgt.url(1)]);
+    assert_eq!(
+        report["drives"].as_array().unwrap().len(),
+        2,
+        "a named drive is not counted twice: {report:#}"
+    );
+    let findings = report["findings"].as_array().unwrap();
+    let lacks = findings.iter().filter(|finding| finding["code"] == "lacks").count();
+    assert!(lacks >= 4, "{report:#}");
+    // Labelling probes and keeps the longest transfer; what the drive does not take is refused before anything is written.
+    let devices = ["--drive", &tgt.url(1), "--changer", &tgt.url(3)];
+    let label = ["tape", "label", "REEL01L5", "--record-size", "1M"];
+    reelward.ok(label.iter().chain(&devices));
+    let kept = std::fs::read_to_string(reelward.state_dir().join("devices.json")).unwrap();
+    assert!(kept.contains("@iscsi") && kept.contains("1048576"), "{kept}");
+    std::fs::write(reelward.state_dir().join("devices.json"), kept.replace("1048576", "131072")).unwrap();
+    let label = ["tape", "label", "REEL02L5", "--record-size", "256K"];
+    let (_, told) = reelward.exits(1, label.iter().chain(&devices));
+    assert!(told.contains("at most 131072 bytes"), "{told}");
+    let (told, _) = reelward.exits(1, ["doctor"].iter().chain(&devices));
+    assert!(told.contains("128 KiB at most"), "{told}");
+    // Without being asked for a size the label makes it fit.
+    reelward.ok(["tape", "label", "REEL02L5"].iter().chain(&devices));
+    let volume = reelward.json(["tape", "info", "REEL02L5"].iter().chain(&devices));
+    assert!(volume.to_string().contains("131072"), "{volume}");
+}

@@ -15,6 +15,8 @@ use crate::virtual_library::{Layout, VirtualLibrary};
 enum Behind {
     Drive(u16),
     Changer,
+    /// A drive of another library.
+    Elsewhere,
     Busy,
     Forbidden,
     Dead,
@@ -62,8 +64,17 @@ impl Machine {
     fn discover(&self) -> Discovery {
         let settings = Settings { state: self.state.path().into(), devices: DeviceChoice::default() };
         let request = DiscoveryRequest { portals: Vec::new(), roots: self.fake.roots() };
+        discover_with(&settings, &request, &mut self.opener())
+    }
+
+    /// What a command without named devices would use, the best first.
+    fn choices(&self) -> Result<Vec<DeviceChoice>, EngineError> {
+        choose::of_machine(&self.fake.roots(), &mut self.opener())
+    }
+
+    fn opener(&self) -> impl FnMut(&str) -> Result<Box<dyn Transport>, EngineError> {
         let mut devices = Devices::default();
-        discover_with(&settings, &request, &mut |name| {
+        move |name| {
             if name.starts_with("virtual://") {
                 return devices.open(name);
             }
@@ -78,6 +89,10 @@ impl Machine {
             match &self.behind[&node] {
                 Behind::Drive(index) => Ok(Box::new(self.library.drive(*index)?)),
                 Behind::Changer => Ok(Box::new(self.library.changer())),
+                Behind::Elsewhere => {
+                    let place = self.state.path().join("elsewhere");
+                    Ok(Box::new(Devices::default().embedded(&place)?.drive(1)?))
+                }
                 Behind::Busy => Err(SgError::InUse { device: device(), node }.into()),
                 Behind::Forbidden => Err(SgError::Permission { device: device(), node }.into()),
                 Behind::Dead => {
@@ -85,7 +100,7 @@ impl Machine {
                         .into())
                 }
             }
-        })
+        }
     }
 
     /// The sg node beside `nstN` or `schN`.
@@ -296,4 +311,50 @@ fn portals_are_read_and_their_secrets_kept() {
     assert!(!format!("{request:?}").contains("hidden-secret"));
     let error = request.add_portal("me%hidden-secret@host:port").unwrap_err().to_string();
     assert!(error.contains("port") && !error.contains("hidden-secret"), "{error}");
+}
+
+#[test]
+fn commands_without_names_use_what_the_machine_has() {
+    let mut machine = Machine::new();
+    assert!(machine.choices().unwrap().is_empty(), "no drives: the virtual library");
+    machine.unit(&FakeUnit::drive("2:0:0:0", 0, 0, "A"), Behind::Busy);
+    machine.fake.process(99, "btape", &["dev/sg0"]);
+    let told = machine.choices().unwrap_err().to_string();
+    for wanted in ["btape (pid 99)", "reelward doctor", "virtual create"] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    let ends = |name: &Option<String>, end: &str| name.as_ref().is_some_and(|name| name.ends_with(end));
+    machine.unit(&FakeUnit::drive("2:0:1:0", 1, 1, "B"), Behind::Drive(0));
+    let choices = machine.choices().unwrap();
+    assert!(choices.len() == 1 && ends(&choices[0].drive, "dev/nst1") && choices[0].changer.is_none());
+    // A drive in a changer comes before one without.
+    machine.unit(&FakeUnit::changer("2:0:3:0", 4, 0, "L"), Behind::Changer);
+    machine.behind.insert("sg0".into(), Behind::Elsewhere);
+    let choices = machine.choices().unwrap();
+    assert!(ends(&choices[0].drive, "dev/nst1") && ends(&choices[0].changer, "dev/sch0"), "{choices:?}");
+    assert!(ends(&choices[1].drive, "dev/nst0") && choices[1].changer.is_none(), "{choices:?}");
+}
+
+#[test]
+fn a_virtual_library_stays_in_use() {
+    let place = tempfile::tempdir().unwrap();
+    let mut devices = Devices::default();
+    devices.embedded(place.path()).unwrap();
+    // Even where a drive of the machine is known already.
+    devices.machine = vec![DeviceChoice { drive: Some("/dev/nst0".into()), changer: None }];
+    assert!(choose::choose(&mut devices, place.path()).unwrap().is_none());
+    assert_eq!(devices.machine.len(), 1);
+}
+
+#[test]
+fn what_was_found_once_is_used_while_it_opens() {
+    let machine = Machine::new();
+    let (state, mut devices) = (tempfile::tempdir().unwrap(), Devices::default());
+    let drive = |index: u16| DeviceChoice {
+        drive: Some(format!("virtual://{}#drive{index}", machine.library.directory().display())),
+        changer: Some("the changer".into()),
+    };
+    devices.machine = vec![drive(9), drive(1)];
+    let choice = choose::choose(&mut devices, state.path()).unwrap().unwrap();
+    assert_eq!((choice.drive, choice.changer), (drive(1).drive, Some("the changer".into())));
 }

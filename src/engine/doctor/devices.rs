@@ -21,8 +21,9 @@ pub(super) fn examine(settings: &Settings, found: &Discovery, findings: &mut Vec
     for drive in found.drives.iter().filter(|drive| drive.access == Access::Free) {
         if let Err(error) = look_at(settings, &mut devices, drive, findings) {
             findings.push(
-                Finding::wrong("drive_silent", drive.name.as_str(), crate::engine::told(&error))
-                    .advise("look at the drive's display, at cables and power; `dmesg` tells what the kernel saw"),
+                Finding::wrong("drive_silent", drive.name.as_str(), crate::engine::told(&error)).advise(
+                    "look at the drive's display, at cables and power; `dmesg` tells what the kernel saw",
+                ),
             );
         }
     }
@@ -33,7 +34,11 @@ pub(super) fn examine(settings: &Settings, found: &Discovery, findings: &mut Vec
                 changer.name.as_str(),
                 format!(
                     "{} {}: {} drives, {} slots, {} cartridges",
-                    changer.vendor, changer.product, contents.bays.len(), contents.slots, contents.cartridges
+                    changer.vendor,
+                    changer.product,
+                    contents.bays.len(),
+                    contents.slots,
+                    contents.cartridges
                 ),
             ));
         }
@@ -67,17 +72,29 @@ fn look_at(
             )),
         );
     } else if longest < LARGEST {
-        findings.push(Finding::note("short_transfer", name, format!(
-            "records of at most {} KiB: volumes written elsewhere with longer ones cannot be read here", longest / 1024
-        )));
+        findings.push(Finding::note(
+            "short_transfer",
+            name,
+            format!(
+                "records of at most {} KiB: volumes written elsewhere with longer ones cannot be read here",
+                longest / 1024
+            ),
+        ));
     }
     if !complains {
         let loaded = if drive.is_loaded()? { "a cartridge is loaded" } else { "empty" };
         let identity = drive.identity();
-        findings.push(Finding::good("drive", name, format!(
-            "{} {} {} answers and complains of nothing; {loaded}, records up to {} KiB",
-            identity.vendor, identity.product, identity.revision, longest.min(LARGEST) / 1024
-        )));
+        findings.push(Finding::good(
+            "drive",
+            name,
+            format!(
+                "{} {} {} answers and complains of nothing; {loaded}, records up to {} KiB",
+                identity.vendor,
+                identity.product,
+                identity.revision,
+                longest.min(LARGEST) / 1024
+            ),
+        ));
     }
     Ok(())
 }
@@ -89,7 +106,8 @@ fn longest(settings: &Settings, drive: &mut Drive, found: &FoundDrive) -> Result
         None => drive.probe_transfer()?,
     };
     let adapter = found.paths.first().and_then(|path| path.adapter.as_ref()?.max_sectors_kb);
-    let adapter = adapter.and_then(|kilobytes| usize::try_from(kilobytes).ok()).map(|kilobytes| kilobytes * 1024);
+    let adapter =
+        adapter.and_then(|kilobytes| usize::try_from(kilobytes).ok()).map(|kilobytes| kilobytes * 1024);
     Ok(longest.min(adapter.unwrap_or(usize::MAX)))
 }
 
@@ -148,14 +166,24 @@ mod tests {
         let (fake, place) = (Fake::new(), tempfile::tempdir().unwrap());
         let library = Devices::default().embedded(place.path()).unwrap();
         let before = report(place.path(), fake.roots());
-        assert_eq!(before.findings.iter().filter(|finding| finding.code == "drive").count(), 2, "{before:#?}");
+        assert_eq!(
+            before.findings.iter().filter(|finding| finding.code == "drive").count(),
+            2,
+            "{before:#?}"
+        );
         assert_eq!((before.wrong, before.healthy), (0, true));
         library.faults().drive(0, |faults| faults.cleaning_required = true);
         library.faults().drive(1, |faults| faults.unresponsive = true);
         let after = report(place.path(), fake.roots());
         let about = |code: &str| after.findings.iter().find(|finding| finding.code == code);
         assert!(about("needs_cleaning").unwrap().subject.ends_with("#drive0"));
-        assert!(after.findings.iter().any(|finding| finding.severity == Weight::Wrong && finding.subject.ends_with("#drive1")), "{after:#?}");
+        assert!(
+            after
+                .findings
+                .iter()
+                .any(|finding| finding.severity == Weight::Wrong && finding.subject.ends_with("#drive1")),
+            "{after:#?}"
+        );
         assert!(!after.healthy);
     }
 }

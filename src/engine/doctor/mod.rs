@@ -6,8 +6,8 @@ mod state;
 
 use serde::Serialize;
 
-use super::discovery::{self, DiscoveryRequest, Finding, FoundChanger, FoundDrive, Severity};
 use super::Settings;
+use super::discovery::{self, DiscoveryRequest, Finding, FoundChanger, FoundDrive, Severity};
 
 /// What was looked at and found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

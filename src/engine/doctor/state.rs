@@ -30,7 +30,11 @@ fn directory(state: &Path, findings: &mut Vec<Finding>) -> bool {
     let metadata = match std::fs::metadata(state) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            findings.push(Finding::note("no_state", shown, "not there yet: the first command that needs it makes it"));
+            findings.push(Finding::note(
+                "no_state",
+                shown,
+                "not there yet: the first command that needs it makes it",
+            ));
             return false;
         }
         Err(error) => {
@@ -43,23 +47,36 @@ fn directory(state: &Path, findings: &mut Vec<Finding>) -> bool {
     };
     if !metadata.is_dir() {
         findings.push(
-            Finding::wrong("state_unreadable", shown, "is no directory").advise("name another with --state-dir"),
+            Finding::wrong("state_unreadable", shown, "is no directory")
+                .advise("name another with --state-dir"),
         );
         return false;
     }
     if let Err(error) = access(state, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
         findings.push(
-            Finding::wrong("state_permission", shown, format!("this user may not read and write it: {error}"))
-                .advise(format!("it belongs to user {}: run as that user, or name another with --state-dir", metadata.uid())),
+            Finding::wrong(
+                "state_permission",
+                shown,
+                format!("this user may not read and write it: {error}"),
+            )
+            .advise(format!(
+                "it belongs to user {}: run as that user, or name another with --state-dir",
+                metadata.uid()
+            )),
         );
         return false;
     }
     let others = metadata.permissions().mode() & 0o077;
     if others != 0 {
         findings.push(
-            Finding::note("state_open", shown.as_str(), format!(
-                "other users may look into it (mode {:o}): the catalog holds the names of all files", metadata.permissions().mode() & 0o777
-            ))
+            Finding::note(
+                "state_open",
+                shown.as_str(),
+                format!(
+                    "other users may look into it (mode {:o}): the catalog holds the names of all files",
+                    metadata.permissions().mode() & 0o777
+                ),
+            )
             .advise(format!("chmod 700 {shown}")),
         );
     }
@@ -71,7 +88,11 @@ fn space(state: &Path, shown: &str, findings: &mut Vec<Finding>) {
     let free = match statvfs(state) {
         Ok(system) => system.f_bavail.saturating_mul(system.f_frsize),
         Err(error) => {
-            findings.push(Finding::wrong("state_unreadable", shown, format!("its file system does not tell its free space: {error}")));
+            findings.push(Finding::wrong(
+                "state_unreadable",
+                shown,
+                format!("its file system does not tell its free space: {error}"),
+            ));
             return;
         }
     };
@@ -81,12 +102,20 @@ fn space(state: &Path, shown: &str, findings: &mut Vec<Finding>) {
 fn room(shown: &str, free: u64) -> Finding {
     let megabytes = free >> 20;
     if free < TOO_LITTLE {
-        Finding::wrong("state_full", shown, format!("{megabytes} MiB free: the catalog cannot grow, and backups stop"))
-            .advise("make room on its file system, or move the directory to a larger one")
+        Finding::wrong(
+            "state_full",
+            shown,
+            format!("{megabytes} MiB free: the catalog cannot grow, and backups stop"),
+        )
+        .advise("make room on its file system, or move the directory to a larger one")
     } else if free < SCARCE {
-        Finding::note("state_scarce", shown, format!(
-            "{megabytes} MiB free: a million files take some 100 MiB in the catalog, and an embedded virtual library lies there too"
-        ))
+        Finding::note(
+            "state_scarce",
+            shown,
+            format!(
+                "{megabytes} MiB free: a million files take some 100 MiB in the catalog, and an embedded virtual library lies there too"
+            ),
+        )
     } else {
         Finding::good("state", shown, format!("can be written to, {} GiB free", free >> 30))
     }
@@ -102,7 +131,9 @@ fn catalog(settings: &Settings, findings: &mut Vec<Finding>) -> Option<i64> {
             return None;
         }
         Err(error @ EngineError::LostCatalog { .. }) => {
-            findings.push(Finding::wrong("catalog_lost", subject, error.to_string()).advise("reelward catalog rebuild"));
+            findings.push(
+                Finding::wrong("catalog_lost", subject, error.to_string()).advise("reelward catalog rebuild"),
+            );
             return None;
         }
         Err(error) => {
@@ -117,8 +148,12 @@ fn catalog(settings: &Settings, findings: &mut Vec<Finding>) -> Option<i64> {
         Ok(report) if report.is_damaged() => {
             let first = report.problems.first().cloned().unwrap_or_default();
             findings.push(
-                Finding::wrong("catalog_damaged", subject, format!("{} problems, the first: {first}", report.problems.len()))
-                    .advise("`reelward catalog rebuild` moves it aside and makes a new one from the tapes"),
+                Finding::wrong(
+                    "catalog_damaged",
+                    subject,
+                    format!("{} problems, the first: {first}", report.problems.len()),
+                )
+                .advise("`reelward catalog rebuild` moves it aside and makes a new one from the tapes"),
             );
         }
         Ok(report) if !report.is_sound() => {
@@ -133,15 +168,19 @@ fn catalog(settings: &Settings, findings: &mut Vec<Finding>) -> Option<i64> {
             subject,
             format!("sound: {} sets, {} members looked at", report.sets, report.members),
         )),
-        Err(error) => findings.push(
-            Finding::wrong("catalog_damaged", subject, crate::engine::told(&error))
-                .advise("`reelward catalog check` looks again; `reelward catalog rebuild` makes a new one from the tapes"),
-        ),
+        Err(error) => findings
+            .push(Finding::wrong("catalog_damaged", subject, crate::engine::told(&error)).advise(
+            "`reelward catalog check` looks again; `reelward catalog rebuild` makes a new one from the tapes",
+        )),
     }
     match appliance.seems_lost() {
         Ok(true) => findings.push(
-            Finding::wrong("catalog_lost", subject, "empty, but cartridges of the embedded library are written to")
-                .advise("reelward catalog rebuild"),
+            Finding::wrong(
+                "catalog_lost",
+                subject,
+                "empty, but cartridges of the embedded library are written to",
+            )
+            .advise("reelward catalog rebuild"),
         ),
         Ok(false) => {}
         Err(error) => findings.push(Finding::wrong("catalog_damaged", subject, crate::engine::told(&error))),
@@ -156,7 +195,8 @@ fn clock(now: i64, newest: Option<i64>, findings: &mut Vec<Finding>) {
         _ if now < EARLIEST => format!("stands at {}, which is past", crate::engine::rfc3339(now)),
         Some(newest) => format!(
             "stands at {}, before the newest backup set of {}",
-            crate::engine::rfc3339(now), crate::engine::rfc3339(newest)
+            crate::engine::rfc3339(now),
+            crate::engine::rfc3339(newest)
         ),
         None => {
             findings.push(Finding::good("clock", "clock", crate::engine::rfc3339(now)));
@@ -199,7 +239,11 @@ mod tests {
         let mut findings = Vec::new();
         examine(&Settings { state: state.into(), devices: DeviceChoice::default() }, &mut findings);
         assert!(findings.iter().all(|finding| finding.area == Area::State));
-        findings.into_iter().filter(|finding| finding.severity != Severity::Good).map(|finding| finding.code).collect()
+        findings
+            .into_iter()
+            .filter(|finding| finding.severity != Severity::Good)
+            .map(|finding| finding.code)
+            .collect()
     }
 
     #[test]
