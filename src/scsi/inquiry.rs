@@ -80,6 +80,9 @@ impl Inquiry {
     }
 }
 
+/// The vendor that units of a virtual library tell.
+const VIRTUAL_VENDOR: &str = "REELWARD";
+
 /// Who a device is: INQUIRY and VPD page 80h.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identity {
@@ -94,9 +97,14 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// A unit of a virtual library that could not be asked.
+    pub fn of_virtual() -> Identity {
+        Identity { vendor: VIRTUAL_VENDOR.into(), ..Identity::default() }
+    }
+
     /// Our own virtual library: whatever is stored there is not on tape.
     pub fn is_virtual(&self) -> bool {
-        self.vendor == "REELWARD"
+        self.vendor == VIRTUAL_VENDOR
     }
 
     /// From INQUIRY data and a serial number.

@@ -2,13 +2,16 @@
 //!
 //! The kernel ends a command that takes longer than its time-out; where adapter or driver are broken it was seen not to,
 //! and no signal ends the system call then. So nobody waits for longer than the time-out and a grace for the kernel's own
-//! attempts (abort, then resets of device, bus and adapter). After that the device counts as hung: the thread is left to
+//! attempts (abort, then resets of device, bus and adapter). The thread takes no signals: one would have the kernel begin
+//! SG_IO again (SA_RESTART), and a record would be written twice. After that the device counts as hung: the thread is left to
 //! itself with its own copy of the data, and every later command fails at once.
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use nix::sys::signal::SigSet;
 
 use super::{Data, Reply, Transport, TransportError};
 
@@ -77,6 +80,8 @@ impl Watched {
         let (jobs, work) = channel();
         let (told, done) = channel();
         let run = move || {
+            // It cannot fail for a mask that is one.
+            let _ = SigSet::all().thread_block();
             serve(inner, &work, &told);
             on_end();
         };
@@ -190,6 +195,38 @@ mod tests {
     use super::*;
     use crate::scsi::Status;
     use crate::scsi::script::{Answer, Scripted, check};
+
+    /// Says in the data whether its thread takes SIGINT.
+    struct Signals;
+
+    impl Transport for Signals {
+        fn execute(&mut self, _: &[u8], data: Data<'_>, _: Duration) -> Result<Reply, TransportError> {
+            let blocked = SigSet::thread_get_mask().unwrap();
+            if let Data::In(buffer) = data {
+                buffer[0] = u8::from(!blocked.contains(nix::sys::signal::SIGINT));
+                buffer[1] = u8::from(!blocked.contains(nix::sys::signal::SIGTERM));
+            }
+            Ok(Reply::good(2))
+        }
+
+        fn max_transfer(&self) -> usize {
+            1 << 20
+        }
+
+        fn name(&self) -> &str {
+            "/dev/nst0"
+        }
+    }
+
+    #[test]
+    fn no_signal_interrupts_a_command() {
+        let mut buffer = [9; 2];
+        Signals.execute(&[0; 6], Data::In(&mut buffer), LIMIT).unwrap();
+        assert_eq!(buffer, [1, 1], "this thread takes them");
+        let mut watched = Watched::start(Box::new(Signals), LIMIT, || {}, || {}).unwrap();
+        watched.execute(&[0; 6], Data::In(&mut buffer), LIMIT).unwrap();
+        assert_eq!(buffer, [0, 0]);
+    }
 
     /// Does not end a REWIND before it is let go.
     struct Stuck(Receiver<()>);

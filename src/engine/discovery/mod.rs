@@ -283,12 +283,8 @@ fn look_at_embedded(state: &Path, open: &mut Open<'_>, seen: &mut Vec<Seen>, pro
                 .map(|index| (UnitKind::Drive, format!("virtual://{shown}#drive{index}")))
                 .chain([(UnitKind::Changer, format!("virtual://{shown}#changer"))]);
             for (kind, name) in units {
-                if let Ok(mut transport) = open(&name)
-                    && let Ok(Some(who)) = identify::identify(transport.as_mut())
-                    && !seen.iter().any(|device| device.path.name == name)
-                {
-                    let path = opened(&name, transport.max_transfer());
-                    seen.push(Seen { kind, identity: who.identity, designators: who.designators, path });
+                if !seen.iter().any(|device| device.path.name == name) {
+                    seen.push(virtual_unit(kind, &name, open, problems));
                 }
             }
         }
@@ -297,6 +293,33 @@ fn look_at_embedded(state: &Path, open: &mut Open<'_>, seen: &mut Vec<Seen>, pro
                 .advise("wait for the other command, or ask the daemon"),
         ),
         Err(error) => problems.push(Finding::wrong("library_damaged", shown, super::told(&error))),
+    }
+}
+
+/// A unit of the embedded library; one that does not answer is there all the same.
+fn virtual_unit(kind: UnitKind, name: &str, open: &mut Open<'_>, problems: &mut Vec<Finding>) -> Seen {
+    let asked = open(name).and_then(|mut transport| {
+        let path = opened(name, transport.max_transfer());
+        let who = identify::identify(transport.as_mut())
+            .map_err(|error| EngineError::Device { name: name.to_owned(), reason: error.to_string() })?;
+        who.map(|who| (path, who)).ok_or_else(|| EngineError::Device {
+            name: name.to_owned(),
+            reason: "does not say what it is".into(),
+        })
+    });
+    match asked {
+        Ok((path, who)) => Seen { kind, identity: who.identity, designators: who.designators, path },
+        Err(error) => {
+            let told = super::told(&error);
+            problems.push(Finding::wrong("no_answer", name, told.as_str()));
+            let path = DevicePath {
+                access: Access::Failed,
+                detail: Some(told),
+                max_transfer: None,
+                ..opened(name, 0)
+            };
+            Seen { kind, identity: Identity::of_virtual(), designators: Vec::new(), path }
+        }
     }
 }
 

@@ -113,7 +113,8 @@ impl LinuxSg {
         }
         // A descriptor that cannot write has its commands filtered; without O_NONBLOCK, O_EXCL waits.
         let flags = OFlag::O_EXCL | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let opened = File::options().read(true).write(true).custom_flags(flags.bits()).open(&node);
+        let opened =
+            patiently(|| File::options().read(true).write(true).custom_flags(flags.bits()).open(&node));
         let file = opened.map_err(|source| match source.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EBUSY) => SgError::InUse { device: device(), node: shown() },
             Some(Errno::EACCES | Errno::EPERM) => SgError::Permission { device: device(), node: shown() },
@@ -131,6 +132,19 @@ impl LinuxSg {
         );
         watched.map(LinuxSg).map_err(|source| SgError::Open { device: device(), node: shown(), source })
     }
+}
+
+/// Opens, again for a moment while another has it: a look at the devices holds each for some milliseconds.
+fn patiently(mut open: impl FnMut() -> io::Result<File>) -> io::Result<File> {
+    for _ in 0..3 {
+        match open() {
+            Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+                std::thread::sleep(Duration::from_millis(40));
+            }
+            other => return other,
+        }
+    }
+    open()
 }
 
 /// Reserves a buffer, half of it again while memory is short; the longest data phase that is certain to work.
@@ -191,6 +205,8 @@ mod host {
     pub(super) const RESET: u16 = 0x08;
     pub(super) const TRANSPORT_DISRUPTED: u16 = 0x0e;
     pub(super) const TRANSPORT_FAILFAST: u16 = 0x0f;
+    pub(super) const RESERVED: u16 = 0x11;
+    pub(super) const TRANSPORT_MARGINAL: u16 = 0x14;
 }
 /// `DRIVER_TIMEOUT`, and the bits of the field that are not advice.
 const DRIVER_TIMEOUT: u16 = 0x06;
@@ -221,7 +237,11 @@ fn interpret(
                 reason: "the adapter cannot reach it".into(),
             });
         }
-        host::RESET | host::BUS_BUSY | host::TRANSPORT_DISRUPTED => {
+        // Older kernels (before 6.0) tell a reservation conflict of another host so as well.
+        host::RESERVED => {
+            return Ok(Reply { status: Status::ReservationConflict, sense: Vec::new(), transferred: 0 });
+        }
+        host::RESET | host::BUS_BUSY | host::TRANSPORT_DISRUPTED | host::TRANSPORT_MARGINAL => {
             return Err(failed("the bus was reset or disturbed".into()));
         }
         // Some drivers report an error of theirs beside good sense data: the sense tells more.
@@ -287,6 +307,69 @@ mod tests {
         {
             assert!(matches!(told(&header, &[]), Err(TransportError::Io { .. })));
         }
+    }
+
+    #[test]
+    fn whatever_the_adapter_says_is_an_answer() {
+        // Every pair of adapter and driver status, with and without sense data: an answer or an error, and GOOD only where
+        // neither of them complains.
+        let sense = [0x70, 0, 0x03, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x11, 0, 0, 0, 0, 0];
+        for host in (0..=0x20u16).filter(|&host| host != host::RESERVED) {
+            for driver in 0..=0x1fu16 {
+                for (status, written) in [(0, 0), (0, 18), (2, 0), (2, 18), (8, 0), (0x18, 0)] {
+                    let mut header = answered(status, host, driver, 512, 0);
+                    header.sense_written = written;
+                    let reply = told(&header, &sense);
+                    let complains = host != 0 || !matches!(driver & DRIVER_MASK, 0 | DRIVER_SENSE);
+                    if let Ok(reply) = &reply {
+                        assert!(
+                            reply.status != Status::Good || !complains,
+                            "{host:02x} {driver:02x}: {reply:?}"
+                        );
+                        assert_eq!(
+                            reply.status == Status::CheckCondition,
+                            status == 2 || driver & DRIVER_MASK == DRIVER_SENSE && written > 0 && status == 0
+                        );
+                    } else {
+                        assert!(complains, "{host:02x} {driver:02x}: {reply:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(
+            told(&answered(0x18, host::RESERVED, 0, 0, 0), &[]).unwrap().status,
+            Status::ReservationConflict
+        );
+        // A timed-out command that carries sense of an earlier one stays timed out.
+        let mut header = answered(2, host::TIME_OUT, DRIVER_SENSE, 512, 0);
+        header.sense_written = 18;
+        assert!(matches!(told(&header, &sense), Err(TransportError::TimedOut { .. })));
+        // More sense bytes than there is room for, and none that can be understood.
+        header = answered(2, 0, 0, 512, 0);
+        header.sense_written = 255;
+        assert_eq!(told(&header, &sense).unwrap().sense.len(), sense.len());
+        header = answered(0, 0, DRIVER_SENSE, 512, 0);
+        header.sense_written = 2;
+        assert_eq!(told(&header, &[0, 0]).unwrap().status, Status::Good, "no sense, no complaint");
+    }
+
+    #[test]
+    fn a_device_that_is_looked_at_is_waited_for() {
+        let busy = || io::Error::from_raw_os_error(Errno::EBUSY as i32);
+        let mut tries = 0;
+        let opened = patiently(|| {
+            tries += 1;
+            if tries < 3 { Err(busy()) } else { tempfile::tempfile() }
+        });
+        assert!(opened.is_ok() && tries == 3);
+        let kept = patiently(|| Err(busy())).unwrap_err();
+        assert_eq!(kept.raw_os_error(), Some(Errno::EBUSY as i32));
+        let mut tries = 0;
+        let refused = patiently(|| {
+            tries += 1;
+            Err(io::Error::from_raw_os_error(Errno::EACCES as i32))
+        });
+        assert!(refused.is_err() && tries == 1);
     }
 
     #[test]
