@@ -43,6 +43,9 @@ pub(super) struct BackupArgs {
     /// Encrypt for this age recipient (`reelward key create` makes one)
     #[arg(long, value_name = "age1...", value_parser = recipient)]
     encrypt_to: Vec<Recipient>,
+    /// Have the drive encrypt (AES-256-GCM); its keys go to tape, encrypted for the recipients
+    #[arg(long, requires = "encrypt_to")]
+    hardware_encryption: bool,
     /// Read-ahead buffer, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
     buffer: u32,
@@ -88,6 +91,7 @@ impl BackupArgs {
             one_file_system: self.one_file_system,
             compression: self.compress.unwrap_or(Compression::None),
             recipients: self.encrypt_to,
+            hardware_encryption: self.hardware_encryption,
             buffer_bytes: usize::try_from(u64::from(self.buffer) << 20).unwrap_or(usize::MAX),
             checkpoint_bytes: self.checkpoint_bytes.unwrap_or(usual.checkpoint_bytes),
             checkpoint_time: self.checkpoint_seconds.map_or(usual.checkpoint_time, Duration::from_secs),

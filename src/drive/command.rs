@@ -152,6 +152,11 @@ impl Drive {
         if kind != Kind::Write || place_gone {
             return Ok(()); // a lost place stops a relative command before it is sent again
         }
+        // Without our key the drive would write in the clear, or with a key that nobody has.
+        if self.keyed && sense.code.is_encryption_changed() {
+            self.lose("another host changed the drive's encryption key");
+            return Ok(());
+        }
         // Another kind of attention: the write goes on only where mode and place are seen to be what they were.
         if sense.code == crate::scsi::Code::MODE_PARAMETERS_CHANGED {
             self.lose("another host changed the drive's settings");

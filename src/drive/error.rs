@@ -44,6 +44,15 @@ pub enum DriveError {
     /// A record came damaged through the cable, the drive or the memory: its CRC is wrong.
     #[error("{drive}: block protection: CRC of the record does not fit{}", at_block(*block))]
     BlockProtection { drive: String, block: Option<u64> },
+    /// The drive has no AES-256-GCM, or it is switched off.
+    #[error("{drive}: the drive does not encrypt")]
+    NoEncryption { drive: String },
+    /// The drive did not take the key; it has none now.
+    #[error("{drive}: the key {key} was not taken: {why}")]
+    KeyRefused { drive: String, key: String, why: &'static str },
+    /// The drive still has a key after it was told to forget it.
+    #[error("{drive}: the drive keeps its encryption key; switch it off and on")]
+    KeyStays { drive: String },
     /// An encryption key is missing, wrong or not accepted.
     #[error("{drive}: encryption ({sense})")]
     Encryption { drive: String, sense: Sense },

@@ -6,6 +6,7 @@
 
 mod care;
 mod command;
+mod encryption;
 mod error;
 mod health;
 mod medium;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use care::{CleaningEnd, CleaningLimits, Retension};
+pub use encryption::{KEY_LENGTH, KeyUse, LONGEST_NAME};
 pub use error::DriveError;
 pub use health::{Cleaning, Health};
 pub use medium::{Capacity, Medium, MediumOptions};
@@ -128,6 +130,8 @@ pub struct Drive {
     /// TapeAlert flags that reading page 2Eh has cleared in the drive since the cartridge came.
     alerts: u64,
     scratch: Vec<u8>,
+    /// The drive may have a key of ours.
+    keyed: bool,
     /// The target was seen to leave out data of records shorter than was asked for: the length of the last one read.
     cuts: Option<usize>,
 }
@@ -135,6 +139,13 @@ pub struct Drive {
 impl fmt::Debug for Drive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drive").field("name", &self.name()).field("identity", &self.identity).finish()
+    }
+}
+
+/// However a task ends, the drive keeps nothing of it.
+impl Drop for Drive {
+    fn drop(&mut self) {
+        self.drop_key();
     }
 }
 
@@ -156,6 +167,7 @@ impl Drive {
             reports_position: None,
             alerts: 0,
             scratch: Vec::new(),
+            keyed: false,
             cuts: None,
         };
         let reply = drive.ask(&inquiry::standard(inquiry::ALLOCATION), inquiry::ALLOCATION.into())?;

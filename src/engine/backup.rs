@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::allocate::Allocator;
+use super::hardware_key::{self, NewKey};
 use super::{Appliance, EngineError, index_file};
 use crate::catalog::{
     Archive, BackupSet, Checkpoint, Fragment, MemberWriter, NewPart, NewSet, SetId, SetState, Volume,
@@ -56,6 +57,8 @@ pub struct BackupRequest {
     pub compression: Compression,
     /// age recipients.
     pub recipients: Vec<Recipient>,
+    /// The drive encrypts (AES-256-GCM), with keys that are wrapped for the recipients; only indexes are age files then.
+    pub hardware_encryption: bool,
     /// Bytes of records that may wait for the drive.
     pub buffer_bytes: usize,
     /// Bytes between checkpoints.
@@ -85,6 +88,7 @@ impl Default for BackupRequest {
             one_file_system: false,
             compression: Compression::None,
             recipients: Vec::new(),
+            hardware_encryption: false,
             buffer_bytes: 256 << 20,
             checkpoint_bytes: 16 << 30,
             checkpoint_time: Duration::from_secs(300),
@@ -149,6 +153,18 @@ impl Appliance {
         self.claim()?;
         let resumed = request.resume.as_deref().map(|name| self.resumable(name, request)).transpose()?;
         let request = resumed.as_ref().map_or(request, |resumed| &resumed.request);
+        let hardware = match &resumed {
+            Some(resumed) => {
+                request.hardware_encryption || hardware_key::is_used(self.catalog(), &resumed.set)?
+            }
+            None => request.hardware_encryption,
+        };
+        if hardware && request.recipients.is_empty() {
+            return Err(EngineError::Request(
+                "--hardware-encryption needs somebody who can read it: name a recipient with --encrypt-to"
+                    .into(),
+            ));
+        }
         let roots = match &resumed {
             Some(resumed) => resumed.roots.clone(),
             None => absolute(&request.paths)?,
@@ -172,6 +188,10 @@ impl Appliance {
         let mut station = self.station()?;
         let is_virtual = station.is_virtual();
         let (drive, loader) = station.split()?;
+        // Some drives do not answer without a cartridge.
+        if hardware && drive.is_loaded()? {
+            hardware_key::require(drive)?;
+        }
         let mut allocator = Allocator::new(
             self.catalog().clone(),
             loader,
@@ -179,7 +199,10 @@ impl Appliance {
             is_virtual,
             self.volumes_in_use().clone(),
         );
-        let (volume, remaining) = allocator.next(drive, progress)?;
+        let (mut volume, mut remaining) = allocator.next(drive, progress)?;
+        if hardware {
+            hardware_key::require(drive)?;
+        }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let source = FileTree::start(&selection, cores)?;
         let set_row = match &resumed {
@@ -197,6 +220,19 @@ impl Appliance {
             volume: volume.id,
             first_ordinal: set_row.committed,
         })?;
+        if hardware {
+            let recipients = &request.recipients;
+            let new = NewKey { set, part: number, volume: volume.id, recipients };
+            let keys = match hardware_key::begin(self.catalog(), drive, &new) {
+                Ok(keys) => keys,
+                Err(error) => {
+                    let _ = self.catalog().interrupt_set(set, super::now());
+                    return Err(error);
+                }
+            };
+            volume = self.catalog().volume(volume.id)?;
+            remaining = remaining.map(|room| room.saturating_sub(keys));
+        }
         let most = remaining
             .map_or(BUFFER_IN_THE_DARK, |room| usize::try_from(room / BUFFER_SHARE).unwrap_or(usize::MAX));
         let buffer_bytes = request.buffer_bytes.min(most);
@@ -209,7 +245,7 @@ impl Appliance {
                 Compression::None => None,
                 Compression::Zstd(level) => Some(level),
             },
-            recipients: request.recipients.clone(),
+            recipients: if hardware { Vec::new() } else { request.recipients.clone() },
             checkpoint_bytes: request.checkpoint_bytes,
             checkpoint_time: request.checkpoint_time,
             workers: cores,
@@ -229,6 +265,7 @@ impl Appliance {
             progress,
             problems: &problems,
             written: 0,
+            hardware: hardware.then(|| request.recipients.clone()),
         };
         let started = Instant::now();
         progress.phase(Phase::Transferring);
@@ -401,6 +438,8 @@ struct Parts<'a> {
     problems: &'a Problems,
     /// Time of the last index written.
     written: i64,
+    /// Who can read the keys of parts that the drive encrypts.
+    hardware: Option<Vec<Recipient>>,
 }
 
 impl Volumes<EngineError> for Parts<'_> {
@@ -412,6 +451,8 @@ impl Volumes<EngineError> for Parts<'_> {
             Ending::Continued => PartState::Continued,
             Ending::Interrupted => PartState::Interrupted,
         };
+        // The index tells for whom the set is encrypted: it is no secret to the drive, only to age.
+        drive.clear_key()?;
         let label = lock(self.shared).volume.label.clone();
         let part =
             self.allocator.catalog.parts_of(self.set)?.into_iter().find(|part| part.number == self.part);
@@ -427,7 +468,7 @@ impl Volumes<EngineError> for Parts<'_> {
         let catalog = self.allocator.catalog.clone();
         let full = lock(self.shared).volume.id;
         catalog.set_volume_status(full, VolumeStatus::Full)?;
-        let (volume, remaining) = self.allocator.next(drive, self.progress)?;
+        let (mut volume, mut remaining) = self.allocator.next(drive, self.progress)?;
         self.part += 1;
         let first_ordinal = catalog.set(self.set)?.members;
         catalog.begin_part(&NewPart {
@@ -436,6 +477,12 @@ impl Volumes<EngineError> for Parts<'_> {
             volume: volume.id,
             first_ordinal,
         })?;
+        if let Some(recipients) = &self.hardware {
+            let new = NewKey { set: self.set, part: self.part, volume: volume.id, recipients };
+            let keys = hardware_key::begin(&catalog, drive, &new)?;
+            volume = catalog.volume(volume.id)?;
+            remaining = remaining.map(|room| room.saturating_sub(keys));
+        }
         let mut current = lock(self.shared);
         current.volume = volume;
         let first_archive = current.last_archive + 1;

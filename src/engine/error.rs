@@ -286,6 +286,42 @@ pub enum EngineError {
         /// Its recipients.
         recipients: String,
     },
+    /// The drive does not encrypt.
+    #[error(
+        "{drive}: this drive does not encrypt, or its encryption is switched off; nothing was written. Leave out --hardware-encryption: with --encrypt-to alone the data is encrypted in software (age)"
+    )]
+    NoHardwareEncryption {
+        /// The drive.
+        drive: String,
+    },
+    /// The drive encrypted the data, this one cannot decrypt.
+    #[error(
+        "{drive}: this drive does not decrypt; the data was encrypted by a drive with the key {key}. Read it in a drive with encryption (AES-256-GCM); nothing was read"
+    )]
+    NoHardwareDecryption {
+        /// The drive.
+        drive: String,
+        /// Name of the key.
+        key: String,
+    },
+    /// The keys file before a part cannot be used.
+    #[error("the keys file with the key {key} cannot be used: {reason}; nothing was read")]
+    KeysFile {
+        /// Name of the key.
+        key: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The key that was unwrapped is not the one that the data needs.
+    #[error("block {block} needs {needed}, and the keys file gave the key {key}; nothing was read")]
+    KeyUnfit {
+        /// Name of the key in the keys file.
+        key: String,
+        /// What the block was encrypted with.
+        needed: String,
+        /// The block.
+        block: u64,
+    },
     /// The request contradicts itself or names nothing.
     #[error("{0}")]
     Request(String),

@@ -30,8 +30,9 @@ impl Identity {
     }
 }
 
-/// Sets the drive up for our volumes and says what the medium is.
+/// Sets the drive up for our volumes and says what the medium is. A key that a killed task left in the drive is cleared.
 pub(super) fn prepare(drive: &mut Drive) -> Result<Medium, EngineError> {
+    drive.clear_left_over_key()?;
     Ok(drive.prepare_medium(options(None))?)
 }
 

@@ -9,6 +9,7 @@ mod doctor;
 mod drives;
 mod error;
 mod fence;
+mod hardware_key;
 mod index_file;
 mod label;
 mod library;

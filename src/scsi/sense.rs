@@ -118,6 +118,11 @@ impl Code {
     /// 82/82 (IBM): the drive asks for cleaning; not an error.
     pub const IBM_CLEANING: Code = Code(0x82, 0x82);
 
+    /// 2A/11-13: another initiator, or the drive itself, changed the data encryption parameters.
+    pub const fn is_encryption_changed(self) -> bool {
+        matches!(self, Code(0x2a, 0x11..=0x13))
+    }
+
     /// The standard's meaning in our words, where we have a use for the code.
     pub const fn meaning(self) -> Option<&'static str> {
         Some(match self {
@@ -154,6 +159,7 @@ impl Code {
             Code(0x29, _) => "power on or reset",
             Code(0x2a, 0x01) => "mode parameters changed",
             Code(0x2a, 0x03..=0x05) => "reservations changed",
+            Code(0x2a, 0x11..=0x13) => "encryption parameters changed",
             Code(0x2c, 0x00) => "command sequence error",
             Code(0x30, 0x03) => "cleaning cartridge installed",
             Code(0x30, 0x0c) => "write-once medium: overwrite attempted",

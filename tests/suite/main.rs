@@ -8,6 +8,7 @@ mod crash;
 mod discovery;
 mod entered_tapes;
 mod faults;
+mod hardware_encryption;
 mod iscsi;
 mod library;
 mod rebuild;

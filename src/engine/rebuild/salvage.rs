@@ -10,10 +10,10 @@ use crate::catalog::{
     Archive, BackupSet, Checkpoint, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
 };
 use crate::drive::{BlockAddress, Drive};
-use crate::engine::EngineError;
 use crate::engine::restore::chain;
 use crate::engine::tape_file::TapeFile;
 use crate::engine::verify::is_missing_key;
+use crate::engine::{EngineError, hardware_key};
 use crate::format::v1::archive_stream::ArchiveStream;
 use crate::format::v1::tar_reader::{Sequential, TarReader};
 
@@ -92,13 +92,16 @@ impl Task<'_> {
 
     /// The set and part of an archive that was never finished, empty, so that the next task knows what it may overwrite.
     fn open_tail(&mut self, drive: &mut Drive, tail: &Orphan, left: &Orphans) -> Read<()> {
+        if let Err(reason) = self.unlock(drive, tail)? {
+            return Ok(Err(reason));
+        }
         drive.locate(BlockAddress(tail.block))?;
         let tape = TapeFile::open(drive, left.volume.record_size as usize);
         let stream = match ArchiveStream::open(tape, self.identities) {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(chain(&error))),
         };
-        let about = About { compression: stream.compression(), recipients: stream.recipients().to_vec() };
+        let about = About::of(&stream, tail);
         let mut tar = TarReader::new(Sequential(stream));
         let _ = tar.next(); // its first member may be cut off; the comment stands before it
         let Some(label) = tar.comment().and_then(Label::parse) else {
@@ -115,6 +118,15 @@ impl Task<'_> {
         })
     }
 
+    /// Gives the drive the key of an archive that it encrypted; why not, where no identity opens it.
+    pub(super) fn unlock(&self, drive: &mut Drive, orphan: &Orphan) -> Read<()> {
+        let Some(keys) = &orphan.keys else {
+            drive.clear_key()?;
+            return Ok(Ok(()));
+        };
+        Ok(hardware_key::give(drive, keys, self.identities).map_err(|error| chain(&error)))
+    }
+
     /// Enters one archive; the members entered.
     fn archive(
         &mut self,
@@ -125,6 +137,9 @@ impl Task<'_> {
         used: &mut u64,
         problems: &mut Vec<String>,
     ) -> Read<u64> {
+        if let Err(reason) = self.unlock(drive, orphan)? {
+            return Ok(Err(reason));
+        }
         drive.locate(BlockAddress(orphan.block))?;
         let record_size = place.volume.record_size;
         let mut tape = TapeFile::open(drive, record_size as usize);
@@ -135,7 +150,7 @@ impl Task<'_> {
             }
             Err(error) => return Ok(Err(chain(&error))),
         };
-        let about = About { compression: stream.compression(), recipients: stream.recipients().to_vec() };
+        let about = About::of(&stream, orphan);
         let header_bytes = stream.header_bytes();
         let mut tar = TarReader::new(Sequential(&mut stream));
         let first = match tar.next() {
@@ -297,6 +312,16 @@ impl Task<'_> {
 struct About {
     compression: &'static str,
     recipients: Vec<String>,
+}
+
+impl About {
+    fn of<R: io::Read>(stream: &ArchiveStream<R>, orphan: &Orphan) -> About {
+        let recipients = match &orphan.keys {
+            Some(keys) => keys.description.recipients.clone(),
+            None => stream.recipients().to_vec(),
+        };
+        About { compression: stream.compression(), recipients }
+    }
 }
 
 /// Where an archive lies.

@@ -1,6 +1,7 @@
 //! From one tape file to the next: indexes are loaded, archives passed over.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gaps::Seen;
@@ -12,10 +13,11 @@ use crate::engine::error::OperatorRequest;
 use crate::engine::restore::chain;
 use crate::engine::tape_file::{FileEnd, TapeFile};
 use crate::engine::verify::is_missing_key;
-use crate::engine::{EngineError, fence};
+use crate::engine::{EngineError, fence, hardware_key};
 use crate::format::age::{DecryptReader, Identity};
 use crate::format::v1::index::{PartState, SetDescription};
 use crate::format::v1::index_file::{IndexFileReader, SET_JSON};
+use crate::format::v1::keys_file::{KEYS_JSON, KeysFile};
 use crate::format::v1::tar_reader::{Sequential, TarReader};
 use crate::format::v1::{Found, VolumeFile};
 use crate::pipeline::{Phase, Progress};
@@ -43,6 +45,8 @@ pub(super) struct Orphan {
     pub(super) end_block: u64,
     /// Part, where its first record tells.
     pub(super) part: Option<u32>,
+    /// The keys file of its part, where the drive encrypted it.
+    pub(super) keys: Option<Arc<KeysFile>>,
 }
 
 /// Archives without an index on one volume.
@@ -65,6 +69,8 @@ impl Orphans {
 /// What a tape file is, by its first record.
 enum Sort {
     Index,
+    /// The keys of the archives that follow.
+    Keys(Arc<KeysFile>),
     /// Number of the part, where it can be read without a key.
     Archive(Option<u32>),
 }
@@ -74,6 +80,10 @@ fn sort_of(record: &[u8]) -> Sort {
     let first = tar.next();
     match (first, tar.comment()) {
         (Ok(Some(item)), None) if item.entry.path == SET_JSON.as_bytes() => Sort::Index,
+        (Ok(Some(item)), None) if item.entry.path == KEYS_JSON.as_bytes() => match KeysFile::decode(record) {
+            Ok(file) => Sort::Keys(Arc::new(file)),
+            Err(_) => Sort::Archive(None), // told when its archives are read
+        },
         (_, comment) => Sort::Archive(comment.and_then(Label::parse).map(|label| label.part)),
     }
 }
@@ -111,6 +121,8 @@ struct Work<'v> {
     /// Tape files that an index covers, whether it could be opened or not.
     covered: HashSet<u64>,
     sets: HashSet<String>,
+    /// The keys file of the part being passed.
+    keys: Option<Arc<KeysFile>>,
 }
 
 impl Task<'_> {
@@ -145,6 +157,7 @@ impl Task<'_> {
             tail: None,
             covered: self.known_files(&volume)?,
             sets: HashSet::new(),
+            keys: None,
         };
         self.files(drive, end, terminated, &mut work, report)?;
         report.sets = work.sets.len() as u64;
@@ -207,10 +220,24 @@ impl Task<'_> {
                 }
             };
             let next = drive.position()?.block.0;
-            let orphan = |part| Orphan { file, block, end_block: next, part };
+            let keys = work.keys.clone();
+            let orphan = |part| Orphan { file, block, end_block: next, part, keys };
             match (ended, sort) {
                 (FileEnd::Filemark, Sort::Archive(part)) => work.archives.push(orphan(part)),
-                (FileEnd::Filemark, Sort::Index) => {}
+                (FileEnd::Filemark, Sort::Index) => {
+                    work.keys = None;
+                    drive.clear_key()?;
+                }
+                (FileEnd::Filemark, Sort::Keys(keys)) => {
+                    // Without a key that fits, archives without an index are told by what cannot be read.
+                    match hardware_key::give(drive, &keys, self.identities) {
+                        Ok(()) | Err(EngineError::KeyMissing { .. } | EngineError::KeyWrong { .. }) => {}
+                        Err(error) => {
+                            report.problems.push(format!("keys file {file}: {}", chain(&error)));
+                        }
+                    }
+                    work.keys = Some(keys);
+                }
                 (FileEnd::EndOfData, sort) => {
                     let part = if let Sort::Archive(part) = sort { part } else { None };
                     work.tail = Some(orphan(part));
@@ -238,6 +265,11 @@ impl Task<'_> {
         let sort = match tape.first() {
             Ok(Some(record)) => sort_of(record),
             Ok(None) => Sort::Archive(None),
+            // Nothing is wrong with it: its part's keys file says who can read it.
+            Err(DriveError::Encryption { .. }) if work.keys.is_some() => {
+                let part = work.keys.as_ref().map(|keys| keys.description.part);
+                return Ok((Sort::Archive(part), tape.leave()));
+            }
             Err(error) => return Ok((Sort::Archive(None), Err(error))),
         };
         if let (Sort::Index, true) = (&sort, whole) {
@@ -394,7 +426,11 @@ fn is_filemark(drive: &mut Drive, block: u64) -> Result<bool, DriveError> {
     // One byte tells a record from a filemark.
     match drive.read(&mut [0]) {
         Ok(outcome) => Ok(outcome == ReadOutcome::Filemark),
-        Err(DriveError::RecordTooLong { .. } | DriveError::BlockProtection { .. }) => Ok(false),
+        Err(
+            DriveError::RecordTooLong { .. }
+            | DriveError::BlockProtection { .. }
+            | DriveError::Encryption { .. },
+        ) => Ok(false),
         Err(error) => Err(error),
     }
 }

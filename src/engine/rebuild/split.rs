@@ -6,7 +6,7 @@ use crate::catalog::{Archive, Fragment, Part, SetId};
 use crate::drive::BlockAddress;
 use crate::engine::station::Station;
 use crate::engine::tape_file::TapeFile;
-use crate::engine::{EngineError, fence};
+use crate::engine::{EngineError, fence, hardware_key};
 use crate::format::v1::archive_layout::ArchiveReader;
 use crate::format::v1::archive_stream::ArchiveStream;
 use crate::format::v1::content_hash::StoredHash;
@@ -61,6 +61,9 @@ impl Task<'_> {
     fn goes_on(&self, station: &mut Station, left: &Orphans) -> Result<Option<Label>, EngineError> {
         let Some(first) = left.archives.first() else { return Ok(None) };
         let drive = station.drive()?;
+        if self.unlock(drive, first)?.is_err() {
+            return Ok(None);
+        }
         drive.locate(BlockAddress(first.block))?;
         let tape = TapeFile::open(drive, left.volume.record_size as usize);
         // What cannot be read is told when it is entered.
@@ -145,6 +148,19 @@ impl Task<'_> {
         match mounted {
             Err(EngineError::Operator(_) | EngineError::WrongVolume { .. }) => return Ok(None),
             other => other?,
+        }
+        let set = self.catalog.set(part.set)?;
+        if hardware_key::covers(&set, archive) {
+            let archives = self.catalog.archives_of(set.id)?;
+            let blocks = archives.iter().filter(|other| other.part == part.number).map(|other| other.block);
+            let first = blocks.min().unwrap_or(archive.block);
+            let drive = station.drive()?;
+            let size = volume.record_size;
+            match hardware_key::unlock(drive, &set, part.number, first, size, self.identities) {
+                Err(EngineError::Drive(error)) => return Err(error.into()),
+                Err(_) => return Ok(None),
+                Ok(()) => {}
+            }
         }
         let layout = archive.layout(volume.record_size);
         let drive = station.take_drive()?;

@@ -9,9 +9,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{Appliance, EngineError};
+use super::{Appliance, EngineError, hardware_key};
 use crate::catalog::{BackupSet, SetId};
 use crate::format::age::Identity;
+use crate::format::v1::keys_file::key_name;
 use crate::format::v1::shown;
 use crate::pipeline::{Phase, Progress, Unpacked};
 use crate::sources::extract::{ExtractOptions, Extractor, Outcome};
@@ -222,7 +223,11 @@ impl Appliance {
         if set.recipients.is_empty() {
             return Ok(());
         }
-        let recipients = set.recipients.join(", ");
+        let mut recipients = set.recipients.join(", ");
+        if hardware_key::is_used(self.catalog(), &set)? {
+            let part = self.catalog().parts_of(set.id)?.first().map_or(1, |part| part.number);
+            recipients = hardware_key::with_key(&set.recipients, &key_name(&set.uuid, part));
+        }
         if identities.is_empty() {
             return Err(EngineError::KeyMissing { set: set.uuid, recipients });
         }

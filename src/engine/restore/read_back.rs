@@ -10,7 +10,7 @@ use super::{SharedReport, chain};
 use crate::catalog::{Archive, Catalog, Fragment, Part, SetId, Volume, VolumeId};
 use crate::drive::Drive;
 use crate::engine::station::{Loader, Station};
-use crate::engine::{EngineError, fence};
+use crate::engine::{EngineError, fence, hardware_key};
 use crate::format::age::{Decryptor, Identity};
 use crate::format::v1::archive_layout::{ArchiveLayout, ArchiveReader};
 use crate::format::v1::tar_reader::{Item, TarReader};
@@ -77,6 +77,8 @@ pub(in crate::engine) struct ReadBack<'a> {
     decryptors: HashMap<u32, Arc<Decryptor>>,
     parts: Vec<Part>,
     mounted: Option<Volume>,
+    /// The part of the set whose key the drive has.
+    unlocked: Option<u32>,
     /// Volumes that could not be had, and why; the first refusal whole.
     absent: HashMap<VolumeId, String>,
     refused: Option<EngineError>,
@@ -102,6 +104,7 @@ impl<'a> ReadBack<'a> {
             decryptors: HashMap::new(),
             parts: Vec::new(),
             mounted: None,
+            unlocked: None,
             absent: HashMap::new(),
             refused: None,
         }
@@ -149,8 +152,13 @@ impl<'a> ReadBack<'a> {
             self.read(&mut batch, &mut sink, &unpackers)
         })();
         unpackers.finish();
+        let outcome = outcome.and_then(|()| self.links(&mut sink));
+        let cleared = match self.unlocked.take() {
+            Some(_) => self.station.drive().and_then(|drive| Ok(drive.clear_key()?)),
+            None => Ok(()),
+        };
         outcome?;
-        self.links(&mut sink)?;
+        cleared?;
         match self.refused.take() {
             Some(refused) if self.mounted.is_none() => Err(refused),
             _ => Ok(()),
@@ -206,6 +214,7 @@ impl<'a> ReadBack<'a> {
         let volume = self.catalog.volume(part.volume)?;
         let layout = archive.layout(volume.record_size);
         if self.mounted.as_ref().is_some_and(|mounted| mounted.id == volume.id) {
+            self.unlock(&archive, &volume)?;
             return Ok(Ok(layout));
         }
         match self.mount(&volume) {
@@ -224,14 +233,39 @@ impl<'a> ReadBack<'a> {
                 report.volumes.push(volume.label.clone());
             }
         });
+        self.unlock(&archive, &volume)?;
         self.mounted = Some(volume);
         Ok(Ok(layout))
+    }
+
+    /// Gives the drive the key of the archive's part, where the drive encrypted it.
+    fn unlock(&mut self, archive: &Archive, volume: &Volume) -> Result<(), EngineError> {
+        let set = self.catalog.set(self.set)?;
+        if !hardware_key::covers(&set, archive) {
+            return Ok(());
+        }
+        if self.unlocked == Some(archive.part) {
+            return Ok(());
+        }
+        let first = self.archives.values().filter(|other| other.part == archive.part).map(|a| a.block).min();
+        let drive = self.station.drive()?;
+        hardware_key::unlock(
+            drive,
+            &set,
+            archive.part,
+            first.unwrap_or(archive.block),
+            volume.record_size,
+            self.identities,
+        )?;
+        self.unlocked = Some(archive.part);
+        Ok(())
     }
 
     fn mount(&mut self, volume: &Volume) -> Result<(), EngineError> {
         self.progress.phase(Phase::Mounting);
         self.progress.volume(&volume.label);
         let (drive, loader): (&mut Drive, &mut Loader) = self.station.split()?;
+        self.unlocked = None;
         loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
         fence::prepare(drive)?;
         fence::check_identity(drive, volume)

@@ -10,6 +10,7 @@ pub mod error;
 pub mod frame_table;
 pub mod index;
 pub mod index_file;
+pub mod keys_file;
 pub mod member;
 #[cfg(test)]
 mod note_tests;
