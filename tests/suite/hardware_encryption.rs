@@ -70,7 +70,8 @@ fn what_is_on_the_cartridge_is_ciphertext_and_comes_back() {
     drive.space_filemarks(1).unwrap();
     let mut record = vec![0; 256 << 10];
     let ReadOutcome::Record(length) = drive.read(&mut record).unwrap() else { panic!("no keys file") };
-    let key = KeysFile::decode(&record[..length]).unwrap().unwrap_key(&[identity.clone()]).unwrap();
+    let key =
+        KeysFile::decode(&record[..length]).unwrap().unwrap_key(std::slice::from_ref(&identity)).unwrap();
     drop(drive);
     assert!(!found(key.bytes()));
     let hex: String = key.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -205,7 +206,7 @@ fn rebuilt(bench: &Bench, identity: &Identity) -> reelward::engine::RebuildRepor
 fn an_encrypted_part_without_an_index() {
     let bench = bench(2, 64 << 20);
     for number in 0..20 {
-        std::fs::write(bench.path(&format!("tree/sub/more-{number}")), large()[..1 << 20].to_vec()).unwrap();
+        std::fs::write(bench.path(&format!("tree/sub/more-{number}")), &large()[..1 << 20]).unwrap();
     }
     let identity = Identity::generate().unwrap();
     let library = bench.library_of_default_size();
