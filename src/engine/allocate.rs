@@ -92,7 +92,7 @@ impl<'a> Allocator<'a> {
             self.held = None;
             let Some(held) = self.in_use.hold(volume.id) else { continue };
             self.held = Some(held);
-            match self.loader.mount(drive, volume.barcode.as_deref(), &volume.label) {
+            match self.loader.mount_volume(drive, &volume) {
                 Err(EngineError::InAnotherDrive { busy: true, .. }) => continue, // another task was quicker
                 other => other?,
             }

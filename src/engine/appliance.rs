@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::devices::Devices;
-use super::{DeviceChoice, EngineError, Station};
+use super::{DeviceChoice, EngineError, Operator, Station};
 use crate::catalog::{Catalog, CatalogError, SetId, SetState, VolumeId};
 
 /// Where an appliance keeps its state and which devices a command uses.
@@ -35,6 +35,8 @@ pub struct Appliance {
     in_use: VolumesInUse,
     /// Sets that a task of this process writes.
     sets_in_use: SetsInUse,
+    /// Who is asked for cartridges.
+    operator: Option<Arc<dyn Operator>>,
 }
 
 /// The catalog's file in the state directory.
@@ -56,6 +58,7 @@ impl Appliance {
             lock: None,
             in_use: VolumesInUse::default(),
             sets_in_use: SetsInUse::default(),
+            operator: None,
         })
     }
 
@@ -69,7 +72,14 @@ impl Appliance {
             lock: self.lock.clone(),
             in_use: self.in_use.clone(),
             sets_in_use: self.sets_in_use.clone(),
+            operator: None,
         }
+    }
+
+    /// Has a person asked for cartridges that are not there, instead of ending the task.
+    #[must_use]
+    pub fn asking(self, operator: Arc<dyn Operator>) -> Appliance {
+        Appliance { operator: Some(operator), ..self }
     }
 
     /// Volumes that tasks of this process work on: no other task may take them.
@@ -193,12 +203,13 @@ impl Appliance {
             let library = devices.embedded(&self.settings.state)?;
             let changer = devices.embedded_changer(&library, &self.settings.state)?;
             drop(devices);
-            return Station::open(Some(Box::new(library.drive(0)?)), Some(changer));
+            let station = Station::open(Some(Box::new(library.drive(0)?)), Some(changer))?;
+            return Ok(station.asking(self.operator.clone()));
         };
         let drive = choice.drive.map(|name| devices.open(&name)).transpose()?;
         let changer = choice.changer.map(|name| devices.changer(&name, &self.settings.state)).transpose()?;
         drop(devices);
-        Station::open(drive, changer)
+        Ok(Station::open(drive, changer)?.asking(self.operator.clone()))
     }
 }
 

@@ -13,6 +13,7 @@ mod hardware_key;
 mod index_file;
 mod label;
 mod library;
+mod operator;
 mod rebuild;
 mod restore;
 mod resume;
@@ -33,9 +34,10 @@ pub use discovery::{
 };
 pub use doctor::{DoctorReport, examine};
 pub use drives::{AlertRow, CartridgeRow, DriveStatus, PositionRow};
-pub use error::EngineError;
+pub use error::{EngineError, OperatorRequest};
 pub use label::{LabelReport, LabelRequest};
 pub use library::{DeviceRow, ElementRow, LibraryInventory, LibraryStatus, MoveReport, Place, ReadLabel};
+pub use operator::Operator;
 pub use rebuild::{EncryptedIndex, RebuildReport, RebuildRequest, RebuiltVolume};
 pub use restore::{Fault, PlannedSet, PlannedVolume, RestorePlan, RestoreReport, RestoreRequest};
 pub use robot::{Robot, SharedRobot};
@@ -72,7 +74,7 @@ fn rfc3339(nanos: i64) -> String {
 }
 
 /// A new identity: RFC 9562 version 4, lower case.
-fn new_uuid() -> String {
+pub fn new_uuid() -> String {
     use ring::rand::{SecureRandom, SystemRandom};
     let mut bytes = [0; 16];
     // The system's generator does not fail once it is seeded; an identity made of time is unique all the same.

@@ -1,10 +1,12 @@
 //! One drive and, where there is one, the changer that serves it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::EngineError;
 use super::error::OperatorRequest;
 use super::robot::{BusyDrive, Robot, SharedRobot, place_of_drive};
+use super::{EngineError, Operator, fence};
+use crate::catalog::Volume;
 use crate::changer::{Element, ElementAddress, ElementKind, Inventory};
 use crate::drive::{Drive, DriveError};
 use crate::scsi::Transport;
@@ -26,6 +28,8 @@ pub struct Loader {
     element: Option<ElementAddress>,
     /// While this task lasts no other takes the cartridge out of the drive.
     _busy: Option<BusyDrive>,
+    /// Who is asked for cartridges that are not there.
+    operator: Option<Arc<dyn Operator>>,
 }
 
 impl Station {
@@ -44,7 +48,13 @@ impl Station {
             element = place_of_drive(&inventory, &drive.identity().serial);
         }
         let busy = robot.as_ref().zip(element).map(|(robot, element)| robot.busy(element));
-        Ok(Station { drive, loader: Loader { robot, element, _busy: busy } })
+        Ok(Station { drive, loader: Loader { robot, element, _busy: busy, operator: None } })
+    }
+
+    /// Has a person asked for what is not there.
+    pub(super) fn asking(mut self, operator: Option<Arc<dyn Operator>>) -> Station {
+        self.loader.operator = operator;
+        self
     }
 
     /// The drive.
@@ -128,11 +138,79 @@ impl Loader {
     /// the volume file will tell which it is.
     ///
     /// # Errors
-    /// [`EngineError::Operator`] when a person has to put it in; device errors.
+    /// [`EngineError::Operator`] when a person has to put it in and nobody did; device errors.
     pub fn mount(&mut self, drive: &mut Drive, barcode: Option<&str>, name: &str) -> Result<(), EngineError> {
+        loop {
+            match self.try_mount(drive, barcode, name) {
+                Err(EngineError::Operator(request)) => self.ask(drive, barcode, request)?,
+                mounted => return mounted,
+            }
+        }
+    }
+
+    /// The same for a volume. Where a person changes cartridges, a wrong one is given out and the right one asked for.
+    ///
+    /// # Errors
+    /// As [`Loader::mount`]; [`EngineError::WrongVolume`] only where a person was asked and gave up.
+    pub(super) fn mount_volume(&mut self, drive: &mut Drive, volume: &Volume) -> Result<(), EngineError> {
+        loop {
+            self.mount(drive, volume.barcode.as_deref(), &volume.label)?;
+            if self.element.is_some() || self.operator.is_none() {
+                return Ok(());
+            }
+            fence::prepare(drive)?;
+            match fence::check_identity(drive, volume) {
+                Err(wrong @ EngineError::WrongVolume { .. }) => {
+                    drive.unload()?;
+                    let request = OperatorRequest::Insert {
+                        volume: volume.label.clone(),
+                        drive: drive.name().to_owned(),
+                    };
+                    self.ask(drive, None, request).map_err(|_| wrong)?;
+                }
+                checked => return checked,
+            }
+        }
+    }
+
+    /// Gives the cartridge in the drive out and asks for another one, whichever.
+    ///
+    /// # Errors
+    /// [`EngineError::Operator`] when nobody brings one; device errors.
+    pub fn ask_for_another(&mut self, drive: &mut Drive) -> Result<(), EngineError> {
+        if drive.is_loaded()? {
+            drive.unload()?;
+        }
+        let request = OperatorRequest::InsertToLabel { drive: drive.name().to_owned() };
+        self.ask(drive, None, request)
+    }
+
+    /// Has a person bring a cartridge; returns when it is worth looking again.
+    fn ask(
+        &self,
+        drive: &mut Drive,
+        barcode: Option<&str>,
+        request: OperatorRequest,
+    ) -> Result<(), EngineError> {
+        let mut is_there = || match (barcode, self.element) {
+            (Some(barcode), Some(_)) => {
+                self.inventory().is_ok_and(|found| found.is_some_and(|found| found.find(barcode).is_some()))
+            }
+            _ => drive.is_loaded().unwrap_or_default(),
+        };
+        match &self.operator {
+            Some(operator) if operator.ask(&request, &mut is_there) => Ok(()),
+            _ => Err(EngineError::Operator(request)),
+        }
+    }
+
+    fn try_mount(&mut self, drive: &mut Drive, barcode: Option<&str>, name: &str) -> Result<(), EngineError> {
         let insert = |drive: &Drive| {
             let drive = drive.name().to_owned();
-            EngineError::Operator(OperatorRequest::Insert { volume: name.to_owned(), drive })
+            EngineError::Operator(match name {
+                "" => OperatorRequest::InsertToLabel { drive },
+                name => OperatorRequest::Insert { volume: name.to_owned(), drive },
+            })
         };
         if let (Some(barcode), Some(_)) = (barcode, self.element)
             && let Some(inventory) = self.inventory()?

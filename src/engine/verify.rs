@@ -276,7 +276,7 @@ impl Run<'_> {
         if step.whole {
             self.progress.phase(Phase::Mounting);
             let checked = station.split().and_then(|(drive, loader)| {
-                loader.mount(drive, step.volume.barcode.as_deref(), &step.volume.label)?;
+                loader.mount_volume(drive, &step.volume)?;
                 self.progress.phase(Phase::Verifying);
                 volume_check::check(
                     self.appliance.catalog(),

@@ -1,12 +1,31 @@
 //! Long work: the queue and its workers, schedules, events.
 
+mod devices;
+mod error;
 mod events;
+mod execute;
+mod leases;
+mod live;
+mod operator;
+mod queue;
+mod restart;
+mod runner;
 mod schedule;
+mod work;
 
+pub use devices::{Registered, register_devices};
+pub use error::TasksError;
 pub use events::{
     Callback, Event, Events, KEPT, PROGRESS, Publish, QUEUE, Received, Subscribed, Subscription,
 };
+pub use live::{Answer, ProgressView};
+pub use operator::Prompt;
+pub use queue::{Identities, NewTask, Submitted, Tasks, TasksOptions};
 pub use schedule::{Missed, Schedule, ScheduleError, is_due, parse_schedule};
+pub use work::{
+    AfterDeath, BackupWork, BatchLabelWork, FormatWork, LabelWork, OverwriteRule, RestoreWork, SelectionWork,
+    VerifyWork, Work,
+};
 
 /// Nanoseconds since the epoch, now.
 fn now() -> i64 {

@@ -17,6 +17,7 @@ mod restore_rules;
 mod resume;
 mod support;
 mod tapes;
+mod tasks;
 mod users;
 mod usr;
 mod verify;

@@ -266,7 +266,7 @@ impl<'a> ReadBack<'a> {
         self.progress.volume(&volume.label);
         let (drive, loader): (&mut Drive, &mut Loader) = self.station.split()?;
         self.unlocked = None;
-        loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
+        loader.mount_volume(drive, volume)?;
         fence::prepare(drive)?;
         fence::check_identity(drive, volume)
     }

@@ -1,0 +1,381 @@
+//! What a task does: values that survive a restart. What rows of the catalog say is read again when the task begins.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One piece of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// Back up a job's source, or a selection.
+    Backup(BackupWork),
+    /// Put files back.
+    Restore(RestoreWork),
+    /// Read and compare.
+    Verify(VerifyWork),
+    /// Make a cartridge a volume.
+    LabelTape(LabelWork),
+    /// Make several cartridges volumes, one after the other.
+    BatchLabel(BatchLabelWork),
+    /// Give up what a volume holds and label it again under its name.
+    FormatTape(FormatWork),
+    /// Look what lies where in a library.
+    Inventory {
+        /// Number of the library.
+        library: i64,
+    },
+    /// Put a cartridge into a drive.
+    Load {
+        /// Number of the drive.
+        drive: i64,
+        /// Barcode, or address of a slot.
+        from: String,
+    },
+    /// Take the cartridge out of a drive.
+    Unload {
+        /// Number of the drive.
+        drive: i64,
+        /// Address of the slot it goes to; where it came from when not given.
+        to: Option<u16>,
+    },
+    /// Move a cartridge from slot to slot.
+    Transfer {
+        /// Number of the library.
+        library: i64,
+        /// Barcode, or address of a slot.
+        from: String,
+        /// Address of a slot.
+        to: String,
+    },
+    /// Wind a tape to its end and back.
+    Retension {
+        /// Number of the drive.
+        drive: i64,
+    },
+    /// Enter into the catalog what cartridges hold.
+    Rebuild {
+        /// Number of the drive; any when not given.
+        drive: Option<i64>,
+        /// Barcodes or labels; all in reach when empty.
+        volumes: Vec<String>,
+    },
+}
+
+/// A backup.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupWork {
+    /// Number of the job, of which all else is read; or a selection.
+    pub job: Option<i64>,
+    /// `full`, `incremental`, `differential`: instead of what the job says.
+    pub backup_type: Option<String>,
+    /// What to back up, without a job.
+    pub selection: Option<SelectionWork>,
+    /// Only this volume (label or barcode).
+    pub volume: Option<String>,
+    /// Only this drive.
+    pub drive: Option<i64>,
+    /// Identity of the set: made up when the task is submitted, so that a crash cannot lead to two sets.
+    pub set_uuid: String,
+}
+
+/// What to back up, and how.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SelectionWork {
+    /// Name of the job that the set belongs to.
+    pub name: String,
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+    /// Wildcards of what to take; all when empty.
+    pub include: Vec<String>,
+    /// Wildcards of what to leave out.
+    pub exclude: Vec<String>,
+    /// Do not leave the file systems of `paths`.
+    pub one_file_system: bool,
+    /// `none` or `zstd`.
+    pub compression: String,
+    /// age recipients.
+    pub recipients: Vec<String>,
+    /// Only volumes of this pool.
+    pub pool: Option<String>,
+    /// Label blank cartridges when no volume has room.
+    pub auto_label: bool,
+    /// Bytes between checkpoints; as the engine does when 0.
+    pub checkpoint_bytes: u64,
+}
+
+/// A restore.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestoreWork {
+    /// The set: number, identity or `latest`; the newest of everything when not given.
+    pub set: Option<String>,
+    /// Absolute paths or wildcards; everything when empty.
+    pub patterns: Vec<String>,
+    /// Directory to restore beneath.
+    pub target: PathBuf,
+    /// What to do with names that are taken.
+    pub overwrite: OverwriteRule,
+    /// Verify what was restored against the catalog (every member is checked by its hash before it gets its name).
+    pub verify: bool,
+    /// Keep set-user-id bits and make device nodes.
+    pub special: bool,
+    /// Only this drive.
+    pub drive: Option<i64>,
+}
+
+/// What a restore does with names that are taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverwriteRule {
+    /// They stay.
+    #[default]
+    Never,
+    /// They are replaced when they are older.
+    Older,
+    /// They are replaced.
+    Always,
+    /// They stay, and what is restored gets another name.
+    Rename,
+}
+
+/// A verification.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VerifyWork {
+    /// A set.
+    pub set: Option<String>,
+    /// A volume.
+    pub volume: Option<String>,
+    /// Only this drive.
+    pub drive: Option<i64>,
+}
+
+/// What to label.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LabelWork {
+    /// Only this drive.
+    pub drive: Option<i64>,
+    /// Number of a volume that was entered and not labelled yet: its name and barcode count.
+    pub volume: Option<i64>,
+    /// Barcode of the cartridge; the one in the drive when not given.
+    pub barcode: Option<String>,
+    /// Name of the volume; the barcode when not given.
+    pub label: Option<String>,
+    /// Pool.
+    pub pool: Option<String>,
+    /// Destroy what a foreign or labelled cartridge holds.
+    pub overwrite: bool,
+    /// Destroy backup sets that the catalog knows on it.
+    pub destroy_sets: bool,
+}
+
+/// Several cartridges to label.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BatchLabelWork {
+    /// The drive; any when not given.
+    pub drive: Option<i64>,
+    /// Names of the volumes, in order.
+    pub labels: Vec<String>,
+    /// Barcodes, as many; empty: the blank cartridges of the library in element order, or what an operator inserts.
+    pub barcodes: Vec<String>,
+    /// Numbers of volumes that were entered and not labelled yet, instead of names.
+    pub volumes: Vec<i64>,
+    /// Pool.
+    pub pool: Option<String>,
+}
+
+/// A volume to begin anew.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FormatWork {
+    /// Number of the volume; the cartridge in the drive when not given.
+    pub volume: Option<i64>,
+    /// Only this drive.
+    pub drive: Option<i64>,
+    /// Give up backup sets on it.
+    pub destroy_sets: bool,
+}
+
+/// What becomes of a task that ran when its process died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterDeath {
+    /// It is queued again: a backup goes on as the same set, what only reads begins anew.
+    Again,
+    /// It failed: nobody knows how far it got.
+    Fail,
+}
+
+impl Work {
+    /// `backup`, `restore`, ...: as in its JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Work::Backup(_) => "backup",
+            Work::Restore(_) => "restore",
+            Work::Verify(_) => "verify",
+            Work::LabelTape(_) => "label_tape",
+            Work::BatchLabel(_) => "batch_label",
+            Work::FormatTape(_) => "format_tape",
+            Work::Inventory { .. } => "inventory",
+            Work::Load { .. } => "load",
+            Work::Unload { .. } => "unload",
+            Work::Transfer { .. } => "transfer",
+            Work::Retension { .. } => "retension",
+            Work::Rebuild { .. } => "rebuild",
+        }
+    }
+
+    /// The job it runs.
+    pub fn job(&self) -> Option<i64> {
+        match self {
+            Work::Backup(backup) => backup.job,
+            _ => None,
+        }
+    }
+
+    /// A live task with the same text makes this one a duplicate; none where each stands for itself.
+    pub fn dedupe(&self) -> Option<String> {
+        match self {
+            Work::Backup(BackupWork { job: Some(job), .. }) => Some(format!("job {job}")),
+            Work::Inventory { library } => Some(format!("inventory {library}")),
+            Work::BatchLabel(_) => Some("batch label".into()),
+            Work::Rebuild { .. } => Some("rebuild".into()),
+            _ => None,
+        }
+    }
+
+    /// The drive that it must have.
+    pub fn drive(&self) -> Option<i64> {
+        match self {
+            Work::Backup(work) => work.drive,
+            Work::Restore(work) => work.drive,
+            Work::Verify(work) => work.drive,
+            Work::LabelTape(work) => work.drive,
+            Work::BatchLabel(work) => work.drive,
+            Work::FormatTape(work) => work.drive,
+            Work::Load { drive, .. } | Work::Unload { drive, .. } | Work::Retension { drive } => Some(*drive),
+            Work::Rebuild { drive, .. } => *drive,
+            Work::Inventory { .. } | Work::Transfer { .. } => None,
+        }
+    }
+
+    /// The library whose changer alone it needs; such a task needs no drive.
+    pub fn changer_only(&self) -> Option<i64> {
+        match self {
+            Work::Inventory { library } | Work::Transfer { library, .. } => Some(*library),
+            _ => None,
+        }
+    }
+
+    /// Whether it can stop at a safe point and go on from there.
+    pub fn can_pause(&self) -> bool {
+        matches!(self, Work::Backup(_))
+    }
+
+    /// Whether it mounts what it needs by itself: then the cartridge goes back afterwards where several drives share a library.
+    pub fn mounts(&self) -> bool {
+        matches!(
+            self,
+            Work::Backup(_) | Work::Restore(_) | Work::Verify(_) | Work::BatchLabel(_) | Work::Rebuild { .. }
+        )
+    }
+
+    /// What becomes of it when its process dies while it runs.
+    pub fn after_death(&self) -> AfterDeath {
+        match self {
+            // A second run would leave second copies.
+            Work::Restore(RestoreWork { overwrite: OverwriteRule::Rename, .. }) => AfterDeath::Fail,
+            Work::Backup(_)
+            | Work::Restore(_)
+            | Work::Verify(_)
+            | Work::BatchLabel(_)
+            | Work::Inventory { .. }
+            | Work::Rebuild { .. } => AfterDeath::Again,
+            Work::LabelTape(_)
+            | Work::FormatTape(_)
+            | Work::Load { .. }
+            | Work::Unload { .. }
+            | Work::Transfer { .. }
+            | Work::Retension { .. } => AfterDeath::Fail,
+        }
+    }
+
+    /// For people; `job`: name of the job it runs.
+    pub fn title(&self, job: Option<&str>) -> String {
+        let named = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
+        match self {
+            Work::Backup(backup) => match (job, &backup.selection) {
+                (Some(job), _) => format!("Backup job {job}"),
+                (None, Some(selection)) => format!("Backup {}", selection.name),
+                (None, None) => "Backup".into(),
+            },
+            Work::Restore(restore) => format!("Restore to {}", restore.target.display()),
+            Work::Verify(VerifyWork { set: Some(set), .. }) => format!("Verify set {set}"),
+            Work::Verify(VerifyWork { volume: Some(volume), .. }) => format!("Verify volume {volume}"),
+            Work::Verify(_) => "Verify everything in reach".into(),
+            Work::LabelTape(label) => {
+                format!("Label {}", named(&label.label, &named(&label.barcode, "the cartridge in the drive")))
+            }
+            Work::BatchLabel(batch) => match (batch.labels.first(), batch.labels.last()) {
+                (Some(first), Some(last)) => format!("Label {first} through {last}"),
+                _ => "Label nothing".into(),
+            },
+            Work::FormatTape(format) => match format.volume {
+                Some(volume) => format!("Format volume {volume}"),
+                None => "Format the cartridge in the drive".into(),
+            },
+            Work::Inventory { library } => format!("Inventory of library {library}"),
+            Work::Load { drive, from } => format!("Load {from} into drive {drive}"),
+            Work::Unload { drive, .. } => format!("Unload drive {drive}"),
+            Work::Transfer { from, to, .. } => format!("Move {from} to {to}"),
+            Work::Retension { drive } => format!("Retension the tape in drive {drive}"),
+            Work::Rebuild { .. } => "Rebuild the catalog".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Work> {
+        vec![
+            Work::Backup(BackupWork { job: Some(3), ..BackupWork::default() }),
+            Work::Restore(RestoreWork { overwrite: OverwriteRule::Older, ..RestoreWork::default() }),
+            Work::Verify(VerifyWork::default()),
+            Work::LabelTape(LabelWork::default()),
+            Work::BatchLabel(BatchLabelWork::default()),
+            Work::FormatTape(FormatWork::default()),
+            Work::Inventory { library: 1 },
+            Work::Load { drive: 1, from: "A".into() },
+            Work::Unload { drive: 1, to: Some(4) },
+            Work::Transfer { library: 1, from: "1".into(), to: "2".into() },
+            Work::Retension { drive: 2 },
+            Work::Rebuild { drive: None, volumes: vec!["A".into()] },
+        ]
+    }
+
+    #[test]
+    fn work_survives_as_json_under_its_kind() {
+        for work in all() {
+            let json = serde_json::to_value(&work).unwrap();
+            assert_eq!(json["kind"], work.kind());
+            assert_eq!(serde_json::from_value::<Work>(json).unwrap(), work);
+            assert!(!work.title(None).is_empty());
+        }
+    }
+
+    #[test]
+    fn one_run_of_a_job_at_a_time() {
+        let run = |job, backup_type: &str| {
+            Work::Backup(BackupWork { job, backup_type: Some(backup_type.into()), ..BackupWork::default() })
+        };
+        assert_eq!(run(Some(1), "full").dedupe(), run(Some(1), "incremental").dedupe());
+        assert_ne!(run(Some(1), "full").dedupe(), run(Some(2), "full").dedupe());
+        assert_eq!(run(None, "full").dedupe(), None);
+    }
+}
