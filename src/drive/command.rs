@@ -197,6 +197,7 @@ impl Drive {
             SenseKey::BlankCheck => DriveError::Blank { drive, command, sense },
             SenseKey::MediumError => DriveError::MediumError { drive, block: self.place.counted, sense },
             SenseKey::HardwareError => DriveError::HardwareError { drive, command, sense },
+            _ if sense.end_of_data() => DriveError::Blank { drive, command, sense },
             _ if sense.command_unsupported() => DriveError::Unsupported { drive, command },
             _ => DriveError::Failed { drive, command, sense },
         }

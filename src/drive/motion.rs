@@ -7,7 +7,7 @@ use super::{BlockAddress, Drive, DriveError, FileNumber, Locate, Position, Warni
 use crate::scsi::exchange::Pause;
 use crate::scsi::position::{self, Reported};
 use crate::scsi::tape::{self, SpaceOver};
-use crate::scsi::{Data, Sense, opcode};
+use crate::scsi::{Data, Sense, SenseKey, opcode};
 
 impl Drive {
     /// Whether a cartridge is loaded and ready, asked without waiting.
@@ -188,6 +188,16 @@ impl Drive {
                 Ok(()) => {}
                 // Stopped behind a filemark, which was counted: go on unless nothing moved.
                 Err(DriveError::StoppedShort { .. }) if self.place.counted.is_some_and(|now| now > at) => {}
+                // Some drives say the end of data when they arrive there, and not how far they went: it is counted.
+                Err(DriveError::Blank { sense, .. })
+                    if sense.key == SenseKey::NoSense && self.place.counted.is_none() =>
+                {
+                    self.rewind()?;
+                    self.space_to_end_of_data()?;
+                    if self.place.counted != Some(target) {
+                        return Err(self.failure(opcode::SPACE_6, sense));
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -220,7 +230,7 @@ impl Drive {
                 self.stand(counted, file);
                 return Err(self.stopped("SPACE", left, sense));
             }
-            return Err(self.stopped_otherwise(moved, left, sense));
+            return Err(self.stopped_otherwise(sense.information.map(|_| moved), left, sense));
         }
         Ok(())
     }
@@ -246,7 +256,7 @@ impl Drive {
             let file = self.place.file;
             if let Some(sense) = answer.sense.filter(is_failure_or_stop) {
                 let (moved, left) = moved(part, &sense);
-                let error = self.stopped_otherwise(0, left, sense);
+                let error = self.stopped_otherwise(None, left, sense);
                 if self.place.counted != Some(0) {
                     self.stand(None, file.and_then(|file| file.checked_add_signed(moved)));
                 }
@@ -321,14 +331,18 @@ impl Drive {
         DriveError::StoppedShort { drive: self.drive(), command, left, sense }
     }
 
-    /// Stopped by something other than a filemark: the beginning, the end of data, or an error.
-    fn stopped_otherwise(&mut self, moved: i64, left: u64, sense: Sense) -> DriveError {
+    /// Stopped by something other than a filemark: the beginning, the end of data, or an error. `moved` is how far the tape
+    /// went, where that is known.
+    fn stopped_otherwise(&mut self, moved: Option<i64>, left: u64, sense: Sense) -> DriveError {
         if sense.beginning_of_medium() {
             self.stand(Some(0), Some(0));
             return self.stopped("SPACE", left, sense);
         }
-        let (counted, file) =
-            if sense.end_of_data() { (self.moved_to(moved), self.place.file) } else { (None, None) };
+        let (counted, file) = if sense.end_of_data() {
+            (moved.and_then(|moved| self.moved_to(moved)), self.place.file)
+        } else {
+            (None, None)
+        };
         let error = self.failure(opcode::SPACE_6, sense);
         self.stand(counted, file);
         error

@@ -162,10 +162,13 @@ impl Drive {
         if sense.incorrect_length && matches!(sense.key, SenseKey::NoSense | SenseKey::RecoveredError) {
             self.advance(1, 0);
             let found = odd_length(asked, &answer, &sense);
-            if found <= room && (found > asked || answer.transferred < found) {
+            // A count that is not the record's length says nothing of the data: a bridge that named all bytes as moved had
+            // left most of them out.
+            if found <= room && (found > asked || answer.transferred != found) {
                 return self.read_again(buffer, found);
             }
-            return self.odd_record(asked, found, &answer);
+            // Longer than there is room for: the buffer is told, not what was asked for.
+            return self.odd_record(if found > asked { room } else { asked }, found, &answer);
         }
         self.place.counted = self.place.counted.filter(|_| sense.key == SenseKey::IllegalRequest);
         if sense.key == SenseKey::MediumError && sense.code == Code::END_OF_MEDIUM {
