@@ -17,6 +17,9 @@ const EARLIEST: i64 = 1_767_225_600_000_000_000;
 /// A clock may run behind that of another machine by this much: 10 minutes.
 const SKEW: i64 = 600_000_000_000;
 
+/// Nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 pub(super) fn examine(settings: &Settings, findings: &mut Vec<Finding>) {
     let mut found = Vec::new();
     let newest = directory(&settings.state, &mut found).then(|| catalog(settings, &mut found)).flatten();
@@ -199,7 +202,7 @@ fn clock(now: i64, newest: Option<i64>, findings: &mut Vec<Finding>) {
             crate::engine::rfc3339(newest)
         ),
         None => {
-            findings.push(Finding::good("clock", "clock", crate::engine::rfc3339(now)));
+            findings.push(Finding::good("clock", "clock", crate::engine::rfc3339(now / SECOND * SECOND)));
             return;
         }
     };
