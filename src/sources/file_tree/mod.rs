@@ -22,7 +22,9 @@ pub use after::{After, Known, Seen};
 pub struct Selection {
     /// Absolute, existing paths; none below another.
     pub roots: Vec<PathBuf>,
-    /// Wildcards of what to leave out: without `/` they match a name, with `/` the absolute path; `*` crosses `/`.
+    /// Wildcards of what to leave out: without `/` they match a name, with `/` the absolute path, or its end where they begin
+    /// with a name; `*` crosses `/`. With wildcards that begin with `!`, everything but directories is left out that matches
+    /// none of those.
     pub exclude: Vec<String>,
     /// Do not leave the file system of each root.
     pub one_file_system: bool,
@@ -114,36 +116,64 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Option<JoinHandle<(
     std::thread::Builder::new().name(name.into()).spawn(run).ok()
 }
 
-/// The exclude patterns, compiled.
+/// The patterns of a selection, compiled.
 pub(super) struct Filter {
+    left_out: Patterns,
+    /// What is taken, where not everything is.
+    taken: Option<Patterns>,
+}
+
+struct Patterns {
     names: GlobSet,
     paths: GlobSet,
 }
 
-impl Filter {
-    fn new(patterns: &[String]) -> Result<Filter, SelectionError> {
+impl Patterns {
+    fn new<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<Patterns, SelectionError> {
         let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         for pattern in patterns {
-            let error = |source| SelectionError::Pattern { pattern: pattern.clone(), source };
-            let glob = GlobBuilder::new(pattern.trim_end_matches('/')).build().map_err(error)?;
-            if glob.glob().contains('/') {
-                paths.add(glob)
+            let error = |source| SelectionError::Pattern { pattern: pattern.to_owned(), source };
+            let trimmed = pattern.trim_end_matches('/');
+            if !trimmed.contains('/') {
+                names.add(GlobBuilder::new(trimmed).build().map_err(error)?);
+            } else if trimmed.starts_with(['/', '*']) {
+                paths.add(GlobBuilder::new(trimmed).build().map_err(error)?);
             } else {
-                names.add(glob)
-            };
+                paths.add(GlobBuilder::new(&format!("*/{trimmed}")).build().map_err(error)?);
+            }
         }
         let build = |set: GlobSetBuilder| {
-            set.build().map_err(|source| SelectionError::Pattern { pattern: patterns.join(" "), source })
+            set.build().map_err(|source| SelectionError::Pattern { pattern: String::new(), source })
         };
-        Ok(Filter { names: build(names)?, paths: build(paths)? })
+        Ok(Patterns { names: build(names)?, paths: build(paths)? })
     }
 
-    /// `directory` is the absolute path with a trailing `/`.
-    fn excludes(&self, directory: &[u8], name: &[u8]) -> bool {
+    fn match_any(&self, directory: &[u8], name: &[u8]) -> bool {
         use std::os::unix::ffi::OsStrExt;
         let as_path = |bytes| std::path::Path::new(std::ffi::OsStr::from_bytes(bytes));
         (!self.names.is_empty() && self.names.is_match(as_path(name)))
             || (!self.paths.is_empty() && self.paths.is_match(as_path(&[directory, name].concat())))
+    }
+}
+
+impl Filter {
+    fn new(patterns: &[String]) -> Result<Filter, SelectionError> {
+        let taken: Vec<&str> = patterns.iter().filter_map(|pattern| pattern.strip_prefix('!')).collect();
+        let left_out = patterns.iter().map(String::as_str).filter(|pattern| !pattern.starts_with('!'));
+        Ok(Filter {
+            left_out: Patterns::new(left_out)?,
+            taken: if taken.is_empty() { None } else { Some(Patterns::new(taken.into_iter())?) },
+        })
+    }
+
+    /// Whether an object, directory or not, is left out. `directory` is the absolute path with a trailing `/`.
+    fn excludes(&self, directory: &[u8], name: &[u8]) -> bool {
+        self.left_out.match_any(directory, name)
+    }
+
+    /// Whether something that is no directory is among what is taken.
+    fn takes(&self, directory: &[u8], name: &[u8]) -> bool {
+        self.taken.as_ref().is_none_or(|taken| taken.match_any(directory, name))
     }
 }
 
@@ -171,6 +201,10 @@ mod tests {
             ("{a,b}", "/", "b", true),
             ("[ab]?", "/", "bz", true),
             ("a", "/", "A", false),
+            ("cache/*", "/home/a/cache/", "x", true),
+            ("cache/*", "/home/a/nocache/", "x", false),
+            ("cache/*", "/home/a/", "cache", false),
+            ("!*.o", "/", "x.o", false),
         ] {
             assert_eq!(excludes(pattern, directory.as_bytes(), name.as_bytes()), excluded, "{pattern}");
         }
@@ -178,6 +212,22 @@ mod tests {
         assert!(excludes("raw*", b"/", b"raw\xff\n"));
         assert!(Filter::new(&["[a".to_owned()]).is_err());
         assert!(!Filter::new(&[]).unwrap().excludes(b"/", b"anything"));
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_taken() {
+        let filter = Filter::new(&["!*.doc".into(), "!data/*".into(), "*.tmp".into()]).unwrap();
+        for (directory, name, taken) in [
+            ("/home/", "a.doc", true),
+            ("/home/", "a.txt", false),
+            ("/home/data/", "a.txt", true),
+            ("/home/data/deep/", "a.txt", true),
+        ] {
+            assert_eq!(filter.takes(directory.as_bytes(), name.as_bytes()), taken, "{directory}{name}");
+        }
+        assert!(filter.excludes(b"/home/data/", b"a.tmp"), "what is left out is, wanted or not");
+        assert!(Filter::new(&["x".into()]).unwrap().takes(b"/", b"anything"));
+        assert!(Filter::new(&["![a".into()]).is_err());
     }
 
     proptest! {

@@ -319,7 +319,7 @@ impl Walker {
             }
             if kind == FileType::Directory {
                 subdirectories.push(name.to_owned());
-            } else {
+            } else if self.filter.takes(&directory.path, name.to_bytes()) {
                 entries.push((name.to_owned(), kind));
             }
         }
