@@ -44,7 +44,7 @@ pub struct LabelReport {
 }
 
 /// Bytes of a record unless asked otherwise.
-const RECORD_SIZE: u32 = 256 * 1024;
+pub(super) const RECORD_SIZE: u32 = 256 * 1024;
 /// Smallest and largest record size of a volume: a multiple of 512.
 const RECORD_SIZES: std::ops::RangeInclusive<u32> = 16 * 1024..=1024 * 1024;
 

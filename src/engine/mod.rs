@@ -3,6 +3,8 @@
 mod allocate;
 mod appliance;
 mod backup;
+mod batch_label;
+mod database_copies;
 mod devices;
 mod discovery;
 mod doctor;
@@ -30,6 +32,8 @@ mod verify;
 pub use crate::catalog::CheckReport;
 pub use appliance::{Appliance, Held, HeldVolume, InUse, SetsInUse, Settings, VolumesInUse};
 pub use backup::{BackupReport, BackupRequest, Compression};
+pub use batch_label::{BatchLabelRequest, BatchLabelStatus, BatchTape};
+pub use database_copies::{DATABASE_JOB, enter_found_copies};
 pub use devices::DeviceChoice;
 pub use discovery::{
     Access, Adapter, Area, Bay, Contents, DevicePath, Discovery, DiscoveryRequest, DrivePlace, Finding,
@@ -48,7 +52,7 @@ pub use robot::{Robot, SharedRobot};
 pub use pools::apply_retention;
 pub use sources::{SourceFault, check_destination, check_patterns, check_source, walk_patterns};
 pub use station::{Loader, Station};
-pub use tapes::{TapeInfo, TapePart, TapeRow};
+pub use tapes::{NewTape, TapeInfo, TapeLabel, TapePart, TapeRow, enter_tape};
 pub use verify::{VerifyReport, VerifyRequest, VolumeCheck};
 
 /// Nanoseconds since the epoch, now.

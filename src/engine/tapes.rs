@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::library::Place;
-use super::{Appliance, EngineError};
-use crate::catalog::{CheckReport, Volume};
+use super::{Appliance, EngineError, fence};
+use crate::catalog::{Catalog, CheckReport, NewVolume, Volume, VolumeEdit, VolumeId};
+use crate::format::v1::Found;
 
 /// One volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,7 +79,105 @@ pub struct TapeInfo {
     pub place: Option<Place>,
 }
 
+/// A volume to enter before its cartridge is labelled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewTape {
+    /// Its name.
+    pub label: String,
+    /// Barcode, where its cartridge has one.
+    pub barcode: Option<String>,
+    /// Pool.
+    pub pool: Option<String>,
+    /// `LTO-9` and the like.
+    pub generation: Option<String>,
+    /// Bytes it holds, uncompressed; 0 when not known.
+    pub capacity: u64,
+    /// For people.
+    pub notes: String,
+    /// Where it is while it is not in a library.
+    pub offsite_location: Option<String>,
+}
+
+/// Enters a volume. Its cartridge is labelled on request, or when a backup needs it.
+///
+/// # Errors
+/// [`crate::catalog::CatalogError::Exists`] for its name or barcode.
+pub fn enter_tape(catalog: &Catalog, new: &NewTape) -> Result<Volume, EngineError> {
+    catalog.check_volume_names(&new.label, new.barcode.as_deref())?;
+    let created = super::now();
+    let id = catalog.add_volume(&NewVolume {
+        uuid: super::new_uuid(),
+        label: new.label.clone(),
+        barcode: new.barcode.clone(),
+        pool: new.pool.clone(),
+        generation: new.generation.clone(),
+        record_size: super::label::RECORD_SIZE,
+        capacity: new.capacity,
+        end_block: 0,
+        end_file: 0,
+        change_reference: None,
+        created,
+    })?;
+    let edit = VolumeEdit {
+        notes: Some(new.notes.clone()),
+        offsite_location: Some(new.offsite_location.clone()),
+        ..VolumeEdit::default()
+    };
+    catalog.edit_volume(id, &edit, created)?;
+    Ok(catalog.volume(id)?)
+}
+
+/// What the first tape file of a cartridge says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TapeLabel {
+    /// Name of the volume; none where there is no label of ours.
+    pub label: Option<String>,
+    /// Barcode.
+    pub barcode: Option<String>,
+    /// Identity.
+    pub uuid: Option<String>,
+    /// Pool.
+    pub pool: Option<String>,
+    /// When it was labelled, RFC 3339, UTC.
+    pub written: Option<String>,
+    /// What it is, for people.
+    pub found: String,
+}
+
 impl Appliance {
+    /// Has the cartridge of a volume in the drive and reads its label.
+    ///
+    /// # Errors
+    /// Its cartridge is not there; the devices failed. A cartridge with another label, or none, is no error.
+    pub fn read_tape_label(&mut self, id: VolumeId) -> Result<TapeLabel, EngineError> {
+        let volume = self.catalog().volume(id)?;
+        self.claim()?;
+        let mut station = self.station()?;
+        let (drive, loader) = station.split()?;
+        loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
+        fence::prepare(drive)?;
+        let identity = fence::identity(drive)?;
+        let found = identity.describe();
+        let file = match identity {
+            fence::Identity::Found(found) => match *found {
+                Found::Reelward(file) => Some(file),
+                _ => None,
+            },
+            fence::Identity::Blank => None,
+        };
+        Ok(match file {
+            Some(file) => TapeLabel {
+                label: Some(file.label.clone()),
+                barcode: file.barcode.clone(),
+                uuid: Some(file.uuid.clone()),
+                pool: file.pool.clone(),
+                written: Some(file.created.clone()),
+                found,
+            },
+            None => TapeLabel { label: None, barcode: None, uuid: None, pool: None, written: None, found },
+        })
+    }
+
     /// All volumes, in the order they were added.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod backup_restore;
 mod crash;
+mod database_copies;
 mod discovery;
 mod entered_tapes;
 mod device_suite;

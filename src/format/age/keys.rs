@@ -7,7 +7,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-use super::{AgeError, bech32};
+use super::{AgeError, base64, bech32};
 
 const RECIPIENT_PREFIX: &str = "age";
 const IDENTITY_PREFIX: &str = "age-secret-key-";
@@ -22,6 +22,14 @@ pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, AgeError> {
 /// Whom to encrypt for: an X25519 public key, in text `age1...`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Recipient(pub(super) [u8; 32]);
+
+impl Recipient {
+    /// `SHA256:` and the hash of its text in Base64: short enough to compare by eye.
+    pub fn fingerprint(&self) -> String {
+        use sha2::Digest;
+        format!("SHA256:{}", base64::encode(&sha2::Sha256::digest(self.to_string().as_bytes())))
+    }
+}
 
 impl FromStr for Recipient {
     type Err = AgeError;
@@ -79,6 +87,32 @@ impl Identity {
         text
     }
 
+    /// One identity as an interface takes it: its text, the Base64 of that text or of a key file, or the Base64 of 32 secret
+    /// bytes. Padding and surrounding blanks may be there or not.
+    ///
+    /// # Errors
+    /// It is none of these, or a file with several; what was given is not repeated.
+    pub fn parse_key_data(text: &str) -> Result<Self, AgeError> {
+        let wrong = |reason| AgeError::Key { what: "identity", reason };
+        let text = text.trim();
+        if let Ok(identity) = text.parse() {
+            return Ok(identity);
+        }
+        let bytes = base64::decode(text.trim_end_matches('=').as_bytes()).map(Zeroizing::new);
+        let bytes = bytes.ok_or_else(|| wrong("neither AGE-SECRET-KEY-1... nor Base64"))?;
+        if let Ok(secret) = <[u8; 32]>::try_from(bytes.as_slice()) {
+            return Ok(Identity::from_bytes(&Zeroizing::new(secret)));
+        }
+        let file = std::str::from_utf8(&bytes)
+            .map_err(|_| wrong("the Base64 holds neither 32 bytes nor a key file"))?;
+        let mut identities = Identity::parse_file(file)?;
+        match (identities.pop(), identities.is_empty()) {
+            (Some(identity), true) => Ok(identity),
+            (None, _) => Err(wrong("the key file holds no key")),
+            (Some(_), false) => Err(wrong("the key file holds several keys: import one at a time")),
+        }
+    }
+
     /// All identities in the text of a key file: one a line; empty lines and lines that begin with `#` say nothing.
     ///
     /// # Errors
@@ -121,6 +155,43 @@ mod tests {
         assert!(!format!("{identity:?}").to_uppercase().contains(&text[16..40]));
         assert!(identity.recipient().to_string().parse::<Identity>().is_err());
         assert!(text.parse::<Recipient>().is_err());
+    }
+
+    #[test]
+    fn key_data_in_all_its_forms() {
+        let identity = Identity::generate().unwrap();
+        let text = identity.to_secret_text();
+        let file = format!("# created: today\n{}\n", *text);
+        let padded = |bytes: &[u8]| {
+            let text = base64::encode(bytes);
+            format!("{text}{}", &"==="[..(4 - text.len() % 4) % 4])
+        };
+        let raw = padded(identity.secret.as_bytes());
+        assert!(raw.ends_with('='));
+        for form in [
+            text.to_string(),
+            format!("  {}\n", *text),
+            padded(text.as_bytes()),
+            padded(file.as_bytes()),
+            raw.clone(),
+            raw.trim_end_matches('=').to_owned(),
+        ] {
+            assert_eq!(Identity::parse_key_data(&form).unwrap().recipient(), identity.recipient(), "{form}");
+        }
+        let two = padded(format!("{}{}", file, file).as_bytes());
+        for wrong in ["", "secret", "????", &two, &padded(b"# nothing\n"), &padded(&[0xff; 31])] {
+            let error = Identity::parse_key_data(wrong).unwrap_err();
+            assert!(wrong.is_empty() || !error.to_string().contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_tell_keys_apart() {
+        // printf %s RECIPIENT | openssl dgst -sha256 -binary | base64
+        let known: Recipient =
+            "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".parse().unwrap();
+        assert_eq!(known.fingerprint(), "SHA256:z35WgjExUGhb8W5CxOpI4WjhboIGxcStN8ctATy2pfQ");
+        assert_ne!(Identity::generate().unwrap().recipient().fingerprint(), known.fingerprint());
     }
 
     #[test]
