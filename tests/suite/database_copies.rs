@@ -15,7 +15,7 @@ use reelward::pipeline::Progress;
 
 use crate::support::bench::Bench;
 
-const GO: AtomicBool = AtomicBool::new(false);
+static GO: AtomicBool = AtomicBool::new(false);
 
 fn bench() -> Bench {
     Bench::new().small_cartridges(4, 64 << 20).few_files()
@@ -197,7 +197,7 @@ fn the_tape_recommended_is_the_one_that_is_written() {
         let tape = recommended().unwrap();
         assert!(!tape.reason.is_empty());
         let report = bench.backup(|request| request.pool = Some("W".into()));
-        assert_eq!(report.volumes, [tape.volume.label.clone()]);
+        assert_eq!(report.volumes, std::slice::from_ref(&tape.volume.label));
         written.push(tape.volume.label);
         if written.len() == 2 {
             let full = VolumeEdit { status: Some(VolumeStatus::Full), ..VolumeEdit::default() };
