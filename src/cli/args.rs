@@ -6,8 +6,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    audit, backup, catalog, doctor, drive, find, key, library, ls, restore, tape, try_run, user, verify,
-    virtual_library,
+    audit, backup, catalog, doctor, drive, find, key, library, ls, restore, serve, tape, try_run, user,
+    verify, virtual_library,
 };
 
 /// The whole command line.
@@ -92,6 +92,8 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: catalog::CatalogCommand,
     },
+    /// Run the appliance: tasks, schedules and the API
+    Serve(serve::ServeArgs),
     /// Encryption keys
     Key {
         #[command(subcommand)]

@@ -25,6 +25,9 @@ pub(super) enum CliError {
     /// Users, roles, the audit log.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The daemon could not be started.
+    #[error(transparent)]
+    Daemon(#[from] crate::daemon::DaemonError),
     /// A virtual library that is managed as files.
     #[error(transparent)]
     Virtual(#[from] VirtualError),

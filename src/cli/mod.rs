@@ -20,6 +20,7 @@ mod monitor;
 mod numbers;
 mod output;
 mod restore;
+mod serve;
 mod table;
 mod tape;
 mod text;
@@ -85,6 +86,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, CliError> {
         Command::Drive { command } => drive::run(context, command),
         Command::Library { command } => library::run(context, command),
         Command::Catalog { command } => catalog::run(context, command),
+        Command::Serve(args) => serve::run(context, args),
         Command::Key { command } => key::run(context, command),
         Command::User { command } => user::run(context, command),
         Command::Audit { command } => audit::run(context, command),

@@ -4,7 +4,7 @@
 //! one record and a filemark. A set is encrypted by the drive where it has recipients and its archives are not age files.
 
 use super::EngineError;
-use super::restore::chain;
+use super::error::chain;
 use crate::catalog::{Archive, BackupSet, Catalog, SetId, VolumeId};
 use crate::drive::{BlockAddress, Drive, DriveError, KeyUse, ReadOutcome};
 use crate::format::age::{AgeError, Identity, Recipient};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::error::OperatorRequest;
-use super::restore::chain;
+use super::error::chain;
 use super::station::{Loader, Station};
 use super::{Appliance, EngineError};
 use crate::drive::Drive;

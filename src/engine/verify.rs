@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::error::OperatorRequest;
-use super::restore::{Fault, ReadBack, RestoreReport, SharedReport, Sink, chain};
+use super::error::chain;
+use super::restore::{Fault, ReadBack, RestoreReport, SharedReport, Sink};
 use super::station::Station;
 use super::{Appliance, EngineError};
 use crate::catalog::{SetId, Volume, VolumeId};

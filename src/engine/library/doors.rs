@@ -160,7 +160,7 @@ impl Appliance {
             Ok(identity) => identity,
             Err(error @ (EngineError::Changer(_) | EngineError::MoveFailed { .. })) => return Err(error),
             Err(error) => {
-                row.found = crate::engine::restore::chain(&error);
+                row.found = crate::engine::chain(&error);
                 return Ok(row);
             }
         };

@@ -4,7 +4,7 @@ use super::scan::Label;
 use super::split::Beginning;
 use crate::catalog::{CatalogError, Fragment, MemberWriter};
 use crate::engine::EngineError;
-use crate::engine::restore::chain;
+use crate::engine::chain;
 use crate::format::v1::content_hash::StoredHash;
 use crate::format::v1::tar_header::data_length;
 use crate::format::v1::tar_reader::{Item, Skip, TarReader};

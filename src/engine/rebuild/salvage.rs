@@ -10,10 +10,9 @@ use crate::catalog::{
     Archive, BackupSet, Checkpoint, NewPart, NewSet, SetId, SetState, Volume, VolumeStatus,
 };
 use crate::drive::{BlockAddress, Drive};
-use crate::engine::restore::chain;
 use crate::engine::tape_file::TapeFile;
 use crate::engine::verify::is_missing_key;
-use crate::engine::{EngineError, hardware_key};
+use crate::engine::{EngineError, chain, hardware_key};
 use crate::format::v1::archive_stream::ArchiveStream;
 use crate::format::v1::tar_reader::{Sequential, TarReader};
 

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::error::chain;
 use super::{Appliance, EngineError, hardware_key};
 use crate::catalog::{BackupSet, SetId};
 use crate::format::age::Identity;
@@ -134,18 +135,6 @@ impl SharedReport {
     pub(super) fn take(&self) -> RestoreReport {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// An error with its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl Appliance {

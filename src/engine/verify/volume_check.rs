@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::catalog::{Catalog, DirectoryId, Part, PathResolver, Volume};
 use crate::drive::{BlockAddress, Drive, DriveError};
-use crate::engine::restore::chain;
+use crate::engine::chain;
 use crate::engine::tape_file::TapeFile;
 use crate::engine::{EngineError, fence, index_file};
 use crate::format::age::{AgeError, DecryptReader, Identity};

@@ -2,7 +2,9 @@
 #![allow(dead_code, unused_imports)] // each module of the suite takes what it needs
 
 pub mod bench;
+pub mod daemon;
 pub mod debug_json;
+pub mod http;
 pub mod random;
 pub mod record;
 pub mod reelward;

@@ -1,0 +1,10 @@
+//! What is ours beside the documents: the OpenAPI file and its page.
+
+mod reference;
+
+use super::endpoint::Endpoint;
+
+/// Every endpoint beside the documents.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    [reference::endpoints()].concat()
+}
