@@ -10,10 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::access::{Access, AccessError, AccessOptions, Clock, LimitSettings, LongOperations, RateLimits};
 use crate::api::{Api, Control, Listener, Request, Server, ServerError, Shared};
 use crate::config::{Config, ConfigError, Keys, TlsMode, Vault, VaultError};
-use crate::engine::{Appliance, DeviceChoice, EngineError, NamedDevices, Settings};
+use crate::engine::{Appliance, DeviceChoice, EngineError, NamedDevices, Settings, chain};
+use crate::tasks::{Events, KEPT, Tasks, TasksError, TasksOptions};
 
 /// The socket in the state directory on which commands reach the daemon.
 pub const SOCKET: &str = "daemon.sock";
+/// Running tasks get this long to reach a checkpoint when the daemon ends.
+const STOP_TIME: Duration = Duration::from_secs(60);
 /// Stack of a thread that runs a handler.
 const STACK: usize = 1 << 20;
 
@@ -47,6 +50,9 @@ pub enum DaemonError {
     /// Users and sessions cannot be read.
     #[error("access control cannot be started")]
     Access(#[from] AccessError),
+    /// Tasks cannot be run.
+    #[error("tasks cannot be started")]
+    Tasks(#[from] TasksError),
     /// Nobody can be served.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -94,7 +100,13 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
     let setup_token = access.setup_token()?.map(|token| token.as_str().to_owned());
     let audit = access.accounts().audit().clone();
     register(&appliance, &config, &options.devices)?;
+    let events = Events::new(appliance.catalog().clone(), KEPT);
     let keys = Keys::new(appliance.catalog().clone(), vault.clone());
+    let readers = keys.clone();
+    let tasks = Tasks::start(TasksOptions {
+        identities: Arc::new(move || readers.identities().map_err(|error| chain(&error))),
+        ..TasksOptions::new(appliance.sibling(DeviceChoice::default()), events)
+    })?;
     let drives = appliance.catalog().drives().map_err(EngineError::from)?;
     let virtual_drives =
         drives.into_iter().filter(|drive| drive.is_virtual).map(|drive| drive.device).collect();
@@ -116,6 +128,7 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
         audit,
         limits: RateLimits::new(limits, Clock::system()),
         long,
+        tasks: tasks.clone(),
         started,
         control: control.clone(),
     });
@@ -135,6 +148,8 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
         Ok::<_, DaemonError>(server.serve().await)
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
+    tracing::info!("ending: running tasks go to their next checkpoint");
+    tasks.stop(STOP_TIME);
     asked
 }
 

@@ -7,6 +7,7 @@ use crate::access::{AccessError, Fault};
 use crate::catalog::CatalogError;
 use crate::config::KeysError;
 use crate::engine::{EngineError, chain};
+use crate::tasks::TasksError;
 
 /// What went wrong, as a client may match it. docs/errors.md lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -240,6 +241,22 @@ impl From<AccessError> for ApiError {
             _ => None,
         };
         ApiError { field, retry_after, ..ApiError::new(code, error.to_string()) }
+    }
+}
+
+impl From<TasksError> for ApiError {
+    fn from(error: TasksError) -> ApiError {
+        let code = match error {
+            TasksError::Engine(error) => return error.into(),
+            TasksError::Catalog(error) => return error.into(),
+            TasksError::NoSuchTask(_) | TasksError::NoSuchDrive(_) => Code::NotFound,
+            TasksError::State { .. } => Code::Conflict,
+            TasksError::Busy { .. } => Code::DriveBusy,
+            TasksError::Request(_) => Code::ValidationError,
+            TasksError::Stopping => Code::Unavailable,
+            TasksError::Thread(_) => return ApiError::internal(error),
+        };
+        ApiError::new(code, error.to_string())
     }
 }
 

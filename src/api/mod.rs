@@ -15,6 +15,7 @@ pub mod server;
 mod system;
 mod tape;
 mod tls;
+mod work;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +27,7 @@ use crate::access::{Access, Audit, LongOperations, RateLimits};
 use crate::catalog::Catalog;
 use crate::config::{Config, Keys, Vault};
 use crate::engine::{Appliance, DeviceChoice};
+use crate::tasks::Tasks;
 
 /// What a handler can reach. Cheap to clone.
 #[derive(Clone)]
@@ -51,6 +53,8 @@ pub struct Shared {
     pub limits: RateLimits,
     /// How many long operations run.
     pub long: LongOperations,
+    /// The queue.
+    pub tasks: Tasks,
     /// Since when.
     pub started: Instant,
     /// Asks the daemon to end, or to end and start again.
