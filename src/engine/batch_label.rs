@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::restore::chain;
+use super::error::chain;
 use super::{Appliance, EngineError, LabelRequest, label};
 use crate::catalog::VolumeId;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 
-use super::restore::chain;
+use super::error::chain;
 use super::{
     Appliance, BackupRequest, Compression, EngineError, RebuildRequest, RestoreRequest, check_destination,
 };
