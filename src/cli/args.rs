@@ -41,10 +41,11 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     pub(super) state_dir: Option<PathBuf>,
     /// The drive to use: /dev/nst0, /dev/sg3, /dev/tape/by-id/NAME, iscsi://[USER@]HOST[:PORT]/TARGET/LUN (secret in
-    /// REELWARD_ISCSI_SECRET) or virtual://DIR#drive0; without one the embedded virtual library's
+    /// REELWARD_ISCSI_SECRET), virtual://DIR#drive0, or virtual: the library in the state directory. Without one: that
+    /// library where there is one, else the machine's own drive [environment: REELWARD_DRIVE]
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub(super) drive: Option<String>,
-    /// The changer to use: /dev/sch0, /dev/sg4, iscsi://... or virtual://DIR#changer
+    /// The changer to use: /dev/sch0, /dev/sg4, iscsi://... or virtual://DIR#changer [environment: REELWARD_CHANGER]
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub(super) changer: Option<String>,
     /// Answer with one JSON object on standard output and nothing else there

@@ -10,6 +10,9 @@ use crate::format::age::Identity;
 
 /// Names the state directory where `--state-dir` does not.
 const STATE_VARIABLE: &str = "REELWARD_STATE_DIR";
+/// Name the devices where neither `--drive` nor `--changer` is given.
+const DRIVE_VARIABLE: &str = "REELWARD_DRIVE";
+const CHANGER_VARIABLE: &str = "REELWARD_CHANGER";
 /// The state directory of an installation.
 const SYSTEM_STATE: &str = "/var/lib/reelward";
 /// The state directory of a user.
@@ -30,11 +33,13 @@ impl Context {
     pub(super) fn new(output: Output, global: Global) -> Context {
         let variable =
             || std::env::var_os(STATE_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Context {
-            output,
-            named_state: global.state_dir.or_else(variable),
-            devices: DeviceChoice { drive: global.drive, changer: global.changer },
-        }
+        let device = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // One of both on the command line: the other is left out on purpose.
+        let devices = match (global.drive, global.changer) {
+            (None, None) => DeviceChoice { drive: device(DRIVE_VARIABLE), changer: device(CHANGER_VARIABLE) },
+            (drive, changer) => DeviceChoice { drive, changer },
+        };
+        Context { output, named_state: global.state_dir.or_else(variable), devices }
     }
 
     /// The state directory in force.

@@ -194,6 +194,7 @@ impl Appliance {
         let choice = self.settings.devices.clone();
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match choice {
+            choice if choice.is_embedded() => None,
             DeviceChoice { drive: None, changer: None } => {
                 super::discovery::choose(&mut devices, &self.settings.state)?
             }

@@ -14,11 +14,27 @@ use crate::virtual_library::{Layout, Unit, VirtualLibrary, parse_url};
 /// Devices named for one command; what is not named is found.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceChoice {
-    /// `/dev/nst0`, `/dev/sg3`, `/dev/tape/by-id/NAME`, `iscsi://HOST/TARGET/LUN`, `virtual://DIR#drive0`.
+    /// `/dev/nst0`, `/dev/sg3`, `/dev/tape/by-id/NAME`, `iscsi://HOST/TARGET/LUN`, `virtual://DIR#drive0`; or `virtual`, the
+    /// library of the state directory whatever the machine has.
     pub drive: Option<String>,
     /// `/dev/sch0`, `/dev/sg4`, `iscsi://HOST/TARGET/LUN`, `virtual://DIR#changer`.
     pub changer: Option<String>,
 }
+
+impl DeviceChoice {
+    /// The library of the state directory, made where it is missing; never a device of the machine.
+    pub fn embedded() -> DeviceChoice {
+        DeviceChoice { drive: Some(EMBEDDED.to_owned()), changer: None }
+    }
+
+    /// Whether it is [`DeviceChoice::embedded`].
+    pub fn is_embedded(&self) -> bool {
+        self.drive.as_deref() == Some(EMBEDDED) && self.changer.is_none()
+    }
+}
+
+/// The name of the state directory's own library.
+const EMBEDDED: &str = "virtual";
 
 /// Opens devices; units of one virtual library share it.
 #[derive(Default)]

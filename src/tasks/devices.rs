@@ -28,8 +28,10 @@ pub fn register_devices(appliance: &Appliance, request: &DiscoveryRequest) -> Re
     let mut found = appliance.discover(request);
     let is_usable = |found: &Discovery| found.drives.iter().any(|drive| drive.access == Access::Free);
     let mut embedded = false;
-    if !is_usable(&found) {
-        appliance.sibling(DeviceChoice::default()).library_status()?;
+    // Drives of the machine that are in use or forbidden now are entered when they can be opened.
+    let is_real = found.drives.iter().any(|drive| !drive.is_virtual);
+    if !is_usable(&found) && !is_real {
+        appliance.sibling(DeviceChoice::embedded()).library_status()?;
         found = appliance.discover(request);
         embedded = true;
     }

@@ -188,3 +188,35 @@ fn the_doctor_looks_at_an_iscsi_target() {
     let volume = reelward.json(["tape", "info", "REEL02L5"].iter().chain(&devices));
     assert!(volume.to_string().contains("131072"), "{volume}");
 }
+
+#[test]
+fn devices_are_named_by_the_environment_too() {
+    let (place, reelward) = place();
+    let other = place.path().join("other");
+    reelward.ok([
+        "virtual",
+        "create",
+        other.to_str().unwrap(),
+        "--drives",
+        "1",
+        "--slots",
+        "3",
+        "--cartridges",
+        "2",
+    ]);
+    let drive = format!("virtual://{}#drive0", other.canonicalize().unwrap().display());
+    let used = |args: &[&str], variable: &str| {
+        let output = reelward.command(args).env("REELWARD_DRIVE", variable).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(used(&["drive", "status", "--json"], &drive), drive);
+    assert!(!reelward.state_dir().join("library").exists());
+    // The option counts more; `virtual` is the state directory's own.
+    let own = used(&["drive", "status", "--json", "--drive", "virtual"], &drive);
+    assert!(own.ends_with("state/library#drive0"), "{own}");
+    assert_eq!(used(&["drive", "status", "--json", "--drive", &drive], "virtual"), drive);
+    // An empty variable is none.
+    assert_eq!(used(&["drive", "status", "--json"], ""), own);
+}

@@ -205,7 +205,7 @@ fn a_damaged_catalog_is_moved_aside() {
     let before = export(&bench);
     forget(&bench);
     std::fs::write(bench.path("state/catalog.sqlite"), vec![7; 100_000]).unwrap();
-    let settings = Settings { state: bench.path("state"), devices: DeviceChoice::default() };
+    let settings = Settings { state: bench.path("state"), devices: DeviceChoice::embedded() };
     let refused = Appliance::open(settings.clone()).err();
     assert!(matches!(refused, Some(EngineError::Catalog(CatalogError::Corrupt { .. }))), "{refused:?}");
     let (mut appliance, moved) = Appliance::open_for_rebuild(settings).unwrap();
@@ -238,7 +238,7 @@ fn a_damaged_block_in_the_catalog_is_made_anew() {
     // While another task runs, its catalog is not taken from under it.
     let mut busy = bench.open();
     busy.claim().unwrap();
-    let settings = Settings { state: bench.path("state"), devices: DeviceChoice::default() };
+    let settings = Settings { state: bench.path("state"), devices: DeviceChoice::embedded() };
     assert!(matches!(Appliance::open_for_rebuild(settings).err(), Some(EngineError::Busy { .. })));
     drop(busy);
     let answer = reelward.json(["catalog", "rebuild", "RW0001L9"]);

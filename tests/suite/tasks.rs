@@ -53,7 +53,7 @@ impl Rig {
     }
 
     fn appliance(&self) -> Appliance {
-        let devices = DeviceChoice::default();
+        let devices = DeviceChoice::embedded();
         let mut appliance = Appliance::open(Settings { state: self.state(), devices }).unwrap();
         appliance.claim().unwrap();
         appliance
@@ -380,7 +380,7 @@ fn a_backup_without_a_volume_frees_its_drive_and_goes_on_when_there_is_one() {
         selection.pool = Some("WEEKLY".into());
     }
     // All cartridges are volumes of no pool, so none will do.
-    let status = tasks.appliance().sibling(DeviceChoice::default()).library_status().unwrap();
+    let status = tasks.appliance().sibling(DeviceChoice::embedded()).library_status().unwrap();
     let barcodes: Vec<String> =
         status.elements.iter().filter_map(|element| element.barcode.clone()).collect();
     let label = |barcode: &str, pool: Option<&str>, overwrite| {

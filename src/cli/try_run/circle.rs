@@ -75,7 +75,7 @@ impl<'a> Circle<'a> {
         if self.cancel.load(Ordering::Relaxed) {
             return Err(CliError::Failed("stopped, as asked".into()));
         }
-        let settings = Settings { state: self.workshop.state.clone(), devices: DeviceChoice::default() };
+        let settings = Settings { state: self.workshop.state.clone(), devices: DeviceChoice::embedded() };
         Ok(Appliance::open(settings)?)
     }
 

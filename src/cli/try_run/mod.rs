@@ -42,7 +42,8 @@ pub(super) struct TryArgs {
 }
 
 pub(super) fn run(context: &Context, args: &TryArgs) -> Result<Outcome, CliError> {
-    if context.devices.drive.is_some() || context.devices.changer.is_some() {
+    let named = context.devices.drive.is_some() || context.devices.changer.is_some();
+    if named && !context.devices.is_embedded() {
         return Err(CliError::Usage(
             "try works on a virtual library of its own: leave --drive and --changer out".into(),
         ));

@@ -62,7 +62,7 @@ fn none_usable(problems: &[Finding]) -> EngineError {
     reasons.truncate(3);
     EngineError::Request(format!(
         "this machine has tape drives, and none can be used ({}); `reelward doctor` says what to do. To work on files \
-         instead, make a virtual library: `reelward virtual create STATE-DIR/library`",
+         instead, give --drive virtual",
         reasons.join("; ")
     ))
 }

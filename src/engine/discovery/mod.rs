@@ -214,7 +214,7 @@ fn discover_with(settings: &Settings, request: &DiscoveryRequest, open: &mut Ope
         remote::look(portal, &mut seen, &mut found.problems);
     }
     let named = [&settings.devices.drive, &settings.devices.changer];
-    for name in named.into_iter().flatten() {
+    for name in named.into_iter().flatten().filter(|_| !settings.devices.is_embedded()) {
         look_by_name(name, open, &mut seen, &mut found.problems);
     }
     look_at_embedded(&settings.state, open, &mut seen, &mut found.problems);

@@ -320,7 +320,7 @@ fn commands_without_names_use_what_the_machine_has() {
     machine.unit(&FakeUnit::drive("2:0:0:0", 0, 0, "A"), Behind::Busy);
     machine.fake.process(99, "btape", &["dev/sg0"]);
     let told = machine.choices().unwrap_err().to_string();
-    for wanted in ["btape (pid 99)", "reelward doctor", "virtual create"] {
+    for wanted in ["btape (pid 99)", "reelward doctor", "--drive virtual"] {
         assert!(told.contains(wanted), "{wanted}: {told}");
     }
     let ends = |name: &Option<String>, end: &str| name.as_ref().is_some_and(|name| name.ends_with(end));

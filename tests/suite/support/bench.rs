@@ -21,7 +21,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Bench {
-        Bench { directory: tempfile::tempdir().unwrap(), devices: DeviceChoice::default() }
+        Bench { directory: tempfile::tempdir().unwrap(), devices: DeviceChoice::embedded() }
     }
 
     /// A library of small cartridges.

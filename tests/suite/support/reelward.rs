@@ -28,6 +28,9 @@ impl Reelward {
         command
             .stdin(Stdio::null())
             .env_remove("REELWARD_STATE_DIR")
+            .env_remove("REELWARD_CHANGER")
+            // No test touches a drive that this machine may have.
+            .env("REELWARD_DRIVE", "virtual")
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC");
         command
