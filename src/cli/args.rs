@@ -48,6 +48,9 @@ pub(super) struct Global {
     /// The changer to use: /dev/sch0, /dev/sg4, iscsi://... or virtual://DIR#changer [environment: REELWARD_CHANGER]
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub(super) changer: Option<String>,
+    /// Take the drive from another host that has it reserved: only when that host is dead
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(super) break_reservation: bool,
     /// Answer with one JSON object on standard output and nothing else there
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(super) json: bool,

@@ -75,7 +75,8 @@ fn check(context: &Context) -> Result<Outcome, CliError> {
 fn rebuild(context: &Context, mut request: RebuildRequest) -> Result<Outcome, CliError> {
     let output = context.output;
     let cancel = interrupt::watch()?;
-    let (mut appliance, moved) = Appliance::open_for_rebuild(context.settings())?;
+    let (appliance, moved) = Appliance::open_for_rebuild(context.settings())?;
+    let mut appliance = context.with_options(appliance);
     if let Some(moved) = &moved {
         output.warning(&format!(
             "the catalog was damaged and is moved to {}; a new one is made from all cartridges in reach",

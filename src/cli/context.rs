@@ -27,6 +27,8 @@ pub(super) struct Context {
     pub(super) named_state: Option<PathBuf>,
     /// Devices named.
     pub(super) devices: DeviceChoice,
+    /// Take drives from other hosts.
+    pub(super) break_reservation: bool,
 }
 
 impl Context {
@@ -39,7 +41,8 @@ impl Context {
             (None, None) => DeviceChoice { drive: device(DRIVE_VARIABLE), changer: device(CHANGER_VARIABLE) },
             (drive, changer) => DeviceChoice { drive, changer },
         };
-        Context { output, named_state: global.state_dir.or_else(variable), devices }
+        let break_reservation = global.break_reservation;
+        Context { output, named_state: global.state_dir.or_else(variable), devices, break_reservation }
     }
 
     /// The state directory in force.
@@ -51,12 +54,18 @@ impl Context {
 
     /// Opens the state directory, made when it is missing.
     pub(super) fn open(&self) -> Result<Appliance, CliError> {
-        Ok(Appliance::open(self.settings())?)
+        Ok(self.with_options(Appliance::open(self.settings())?))
     }
 
     /// Opens a state directory that has a catalog; nothing is made.
     pub(super) fn open_existing(&self) -> Result<Appliance, CliError> {
-        Ok(Appliance::open_existing(self.settings())?)
+        Ok(self.with_options(Appliance::open_existing(self.settings())?))
+    }
+
+    /// What was asked for of every command.
+    pub(super) fn with_options(&self, mut appliance: Appliance) -> Appliance {
+        appliance.break_reservations(self.break_reservation);
+        appliance
     }
 
     /// Points at a rebuild where the catalog is empty and the library is not.

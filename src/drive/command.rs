@@ -72,7 +72,8 @@ impl Drive {
                     return Err(DriveError::Busy { drive: self.drive(), waited: started.elapsed() });
                 }
                 Status::ReservationConflict => {
-                    return Err(DriveError::ReservationConflict { drive: self.drive() });
+                    let holder = if code == opcode::PERSISTENT_RESERVE_IN { None } else { self.holder() };
+                    return Err(DriveError::ReservationConflict { drive: self.drive(), holder });
                 }
                 Status::CheckCondition => match sense_of(self.transport.as_mut(), &reply) {
                     Some(sense) => sense,
@@ -83,6 +84,10 @@ impl Drive {
             if sense.deferred {
                 self.lose("an earlier write failed");
                 return Err(DriveError::Deferred { drive: self.drive(), sense });
+            }
+            if sense.is_unit_attention() && self.is_preempted(&sense) {
+                let holder = self.holder();
+                return Err(DriveError::ReservationConflict { drive: self.drive(), holder });
             }
             if sense.is_unit_attention() && attentions < MOST_ATTENTIONS {
                 attentions += 1;

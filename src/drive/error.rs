@@ -57,8 +57,8 @@ pub enum DriveError {
     #[error("{drive}: encryption ({sense})")]
     Encryption { drive: String, sense: Sense },
     /// Another initiator holds the drive.
-    #[error("{drive}: reserved by another host")]
-    ReservationConflict { drive: String },
+    #[error("{drive}: reserved by another host{}", holder.map_or(String::new(), |key| format!(", under the key {key:016x}")))]
+    ReservationConflict { drive: String, holder: Option<u64> },
     /// The place on tape is not what it was: nothing may be read or written before a rewind.
     #[error("{drive}: position lost: {why}")]
     PositionLost { drive: String, why: String },

@@ -11,6 +11,7 @@ mod error;
 mod health;
 mod medium;
 mod motion;
+mod reservation;
 mod state;
 mod timeouts;
 mod transfer;
@@ -132,6 +133,8 @@ pub struct Drive {
     scratch: Vec<u8>,
     /// The drive may have a key of ours.
     keyed: bool,
+    /// The key under which this host holds the drive.
+    reserved: Option<u64>,
     /// The target was seen to leave out data of records shorter than was asked for: the length of the last one read.
     cuts: Option<usize>,
 }
@@ -146,6 +149,7 @@ impl fmt::Debug for Drive {
 impl Drop for Drive {
     fn drop(&mut self) {
         self.drop_key();
+        self.drop_reservation();
     }
 }
 
@@ -168,6 +172,7 @@ impl Drive {
             alerts: 0,
             scratch: Vec::new(),
             keyed: false,
+            reserved: None,
             cuts: None,
         };
         let reply = drive.ask(&inquiry::standard(inquiry::ALLOCATION), inquiry::ALLOCATION.into())?;

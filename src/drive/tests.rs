@@ -171,8 +171,14 @@ fn refusals_have_their_names() {
         script.done();
     }
     let (mut drive, script) = rewound();
+    let holder = b"\0\0\0\x01\0\0\0\x10\0\0\0\0\0\0\0\x07\0\0\0\0\0\x03\0\0".to_vec();
     script.expect(&[0x0a], Answer::Status(Status::ReservationConflict));
-    assert!(matches!(drive.write(b"x"), Err(DriveError::ReservationConflict { .. })));
+    script.expect(&[0x5e, 1], Answer::Bytes(holder));
+    let error = drive.write(b"x").unwrap_err();
+    assert!(matches!(error, DriveError::ReservationConflict { holder: Some(7), .. }), "{error}");
+    script.expect(&[0x0a], Answer::Status(Status::ReservationConflict));
+    script.expect(&[0x5e, 1], check(0x05, 0x20, 0x00));
+    assert!(matches!(drive.write(b"x"), Err(DriveError::ReservationConflict { holder: None, .. })));
     script.expect(&[0x0a], Answer::Status(Status::Busy)).expect(&[0x0a], Answer::Good);
     drive.write(b"x").unwrap();
     // CHECK CONDITION without sense: REQUEST SENSE brings it.

@@ -37,6 +37,8 @@ pub struct Appliance {
     sets_in_use: SetsInUse,
     /// Who is asked for cartridges.
     operator: Option<Arc<dyn Operator>>,
+    /// Drives are taken from other hosts that hold them.
+    pub(super) break_reservations: bool,
 }
 
 /// The catalog's file in the state directory.
@@ -59,6 +61,7 @@ impl Appliance {
             in_use: VolumesInUse::default(),
             sets_in_use: SetsInUse::default(),
             operator: None,
+            break_reservations: false,
         })
     }
 
@@ -73,6 +76,7 @@ impl Appliance {
             in_use: self.in_use.clone(),
             sets_in_use: self.sets_in_use.clone(),
             operator: None,
+            break_reservations: self.break_reservations,
         }
     }
 

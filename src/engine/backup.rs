@@ -185,7 +185,7 @@ impl Appliance {
                 })?);
         }
         progress.phase(Phase::Mounting);
-        let mut station = self.station()?;
+        let mut station = self.task_station()?;
         let is_virtual = station.is_virtual();
         let (drive, loader) = station.split()?;
         // Some drives do not answer without a cartridge.

@@ -286,6 +286,17 @@ pub enum EngineError {
         /// Its recipients.
         recipients: String,
     },
+    /// Another host holds the drive.
+    #[error(
+        "{drive}: reserved by another host{}; nothing was read or written. Wait until its task has ended; if that host is dead, give --break-reservation",
+        holder.map_or(String::new(), |key| format!(", under the key {key:016x}"))
+    )]
+    Reserved {
+        /// The drive.
+        drive: String,
+        /// The holder's key, where the drive tells.
+        holder: Option<u64>,
+    },
     /// The drive does not encrypt.
     #[error(
         "{drive}: this drive does not encrypt, or its encryption is switched off; nothing was written. Leave out --hardware-encryption: with --encrypt-to alone the data is encrypted in software (age)"

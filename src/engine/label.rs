@@ -55,7 +55,7 @@ impl Appliance {
     /// The cartridge is not there, not blank, write-protected, or its name is taken; then nothing was written.
     pub fn label(&mut self, request: &LabelRequest) -> Result<LabelReport, EngineError> {
         self.claim()?;
-        let mut station = self.station()?;
+        let mut station = self.task_station()?;
         let (drive, loader) = station.split()?;
         label(self.catalog(), drive, loader, request)
     }

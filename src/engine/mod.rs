@@ -21,6 +21,7 @@ mod operator;
 mod pools;
 mod rebuild;
 mod register;
+mod reservation;
 mod restore;
 mod resume;
 mod robot;

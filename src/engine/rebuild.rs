@@ -108,7 +108,7 @@ impl Appliance {
         self.claim()?;
         let started = Instant::now();
         progress.phase(Phase::Mounting);
-        let mut station = self.station()?;
+        let mut station = self.task_station()?;
         let (drive, loader) = station.split()?;
         let targets = self.targets(request, drive, loader)?;
         let mut task = Task {

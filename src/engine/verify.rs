@@ -115,7 +115,7 @@ impl Appliance {
             }
         };
         self.announce(&steps, progress)?;
-        let mut station = self.station()?;
+        let mut station = self.task_station()?;
         let mut run =
             Run { appliance: self, request, progress, cancel, named, sets: BTreeMap::new(), report };
         for step in steps {
@@ -145,7 +145,7 @@ impl Appliance {
         if volumes.is_empty() {
             return Ok(volumes);
         }
-        let mut station = self.station()?;
+        let mut station = self.task_station()?;
         let (drive, loader) = station.split()?;
         let labels: Vec<String> = volumes.iter().map(|volume| volume.label.clone()).collect();
         match loader.cartridges()? {

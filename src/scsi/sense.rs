@@ -123,6 +123,11 @@ impl Code {
         matches!(self, Code(0x2a, 0x11..=0x13))
     }
 
+    /// 2A/03-05: another initiator took the reservation or the registration away, or released it.
+    pub const fn is_reservation_lost(self) -> bool {
+        matches!(self, Code(0x2a, 0x03..=0x05))
+    }
+
     /// The standard's meaning in our words, where we have a use for the code.
     pub const fn meaning(self) -> Option<&'static str> {
         Some(match self {

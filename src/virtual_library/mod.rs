@@ -189,8 +189,16 @@ impl VirtualLibrary {
     /// # Errors
     /// [`VirtualError::NoDrive`].
     pub fn drive(&self, index: u16) -> Result<VirtualDrive, VirtualError> {
+        self.drive_of_host(index, 0)
+    }
+
+    /// A drive, from 0, as another host sees it: reservations tell hosts apart. [`VirtualLibrary::drive`] is host 0.
+    ///
+    /// # Errors
+    /// [`VirtualError::NoDrive`].
+    pub fn drive_of_host(&self, index: u16, host: u32) -> Result<VirtualDrive, VirtualError> {
         self.0.drive(index)?;
-        Ok(VirtualDrive::new(Arc::clone(&self.0), index))
+        Ok(VirtualDrive::new(Arc::clone(&self.0), index, host))
     }
 
     /// How many drives it has.

@@ -15,13 +15,14 @@ use crate::scsi::{Data, Reply, Transport, TransportError};
 pub struct VirtualDrive {
     shared: Arc<Shared>,
     index: u16,
+    host: u32,
     name: String,
 }
 
 impl VirtualDrive {
-    pub(super) fn new(shared: Arc<Shared>, index: u16) -> VirtualDrive {
+    pub(super) fn new(shared: Arc<Shared>, index: u16, host: u32) -> VirtualDrive {
         let name = unit_url(&shared.directory, Unit::Drive(index));
-        VirtualDrive { shared, index, name }
+        VirtualDrive { shared, index, host, name }
     }
 }
 
@@ -35,7 +36,7 @@ impl Transport for VirtualDrive {
                 reason: "no such drive".to_owned(),
             });
         };
-        let outcome = locked(drive).execute(cdb, data, &faults);
+        let outcome = locked(drive).execute(self.host, cdb, data, &faults);
         reply(outcome, &self.name, code, timeout)
     }
 

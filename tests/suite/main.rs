@@ -15,6 +15,7 @@ mod iscsi;
 mod library;
 mod rebuild;
 mod refusals;
+mod reservations;
 mod restore_rules;
 mod resume;
 mod support;

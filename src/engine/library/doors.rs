@@ -105,7 +105,7 @@ impl Appliance {
         }
         let mut labels = Vec::new();
         {
-            let mut station = self.station()?;
+            let mut station = if read_labels { self.task_station()? } else { self.station()? };
             if scan && let Some(mut robot) = station.loader().robot() {
                 robot.changer().initialize()?;
             }

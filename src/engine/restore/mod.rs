@@ -173,7 +173,7 @@ impl Appliance {
             .map_err(|error| EngineError::Target { path: request.target.clone(), source: Box::new(error) })?;
         progress.total(plan.members, plan.bytes);
         let started = Instant::now();
-        let mut station = self.station()?;
+        let mut station = self.task_station()?;
         let report = SharedReport::default();
         for planned in &plan.sets {
             let set = SetId(planned.set_id);

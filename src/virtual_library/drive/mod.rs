@@ -157,8 +157,8 @@ impl Drive {
         }
     }
 
-    /// Executes one CDB.
-    pub fn execute(&mut self, bytes: &[u8], mut data: Data<'_>, faults: &DriveFaults) -> Outcome {
+    /// Executes one CDB of a host; hosts are numbered from 0.
+    pub fn execute(&mut self, host: u32, bytes: &[u8], mut data: Data<'_>, faults: &DriveFaults) -> Outcome {
         let code = bytes.first().copied().ok_or(INVALID_OPCODE)?;
         self.commands[usize::from(code)] += 1;
         if self.dead || faults.unresponsive {
@@ -175,6 +175,14 @@ impl Drive {
         {
             return Err(Check::new(6, asc, ascq).into());
         }
+        if !matches!(code, opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)
+            && let Some((asc, ascq)) = self.reservation.attention(host)
+        {
+            return Err(Check::new(6, asc, ascq).into());
+        }
+        if self.reservation.conflicts(host, code) {
+            return Err(Stop::Conflict);
+        }
         if faults.fail_at.is_some() {
             return Err(Check::new(4, 0x44, 0x00).into());
         }
@@ -189,7 +197,7 @@ impl Drive {
             self.raise(alert::WRITE_FAILURE);
             return Err(Check::new(3, 0x0c, 0x00).deferred().into());
         }
-        let moved = self.dispatch(&cdb, data.again(), faults)?;
+        let moved = self.dispatch(host, &cdb, data.again(), faults)?;
         Ok(match faults.short_transfer {
             Some(limit) => moved.min(limit),
             None => moved,
@@ -221,7 +229,7 @@ impl Drive {
         Ok(())
     }
 
-    fn dispatch(&mut self, cdb: &Cdb, data: Data<'_>, faults: &DriveFaults) -> Outcome {
+    fn dispatch(&mut self, host: u32, cdb: &Cdb, data: Data<'_>, faults: &DriveFaults) -> Outcome {
         match cdb.opcode() {
             opcode::TEST_UNIT_READY => self.medium().map(|_| 0),
             opcode::REQUEST_SENSE => Ok(self.request_sense(cdb, data)),
@@ -260,7 +268,7 @@ impl Drive {
             opcode::SECURITY_PROTOCOL_OUT => self.security_out(cdb, data),
             opcode::REPORT_DENSITY_SUPPORT => self.report_density(cdb, data),
             opcode::PERSISTENT_RESERVE_IN => self.reservation.report(cdb, data),
-            opcode::PERSISTENT_RESERVE_OUT => self.reservation.change(cdb, data),
+            opcode::PERSISTENT_RESERVE_OUT => self.reservation.change(host, cdb, data),
             opcode::RESERVE_6 | opcode::RELEASE_6 | opcode::SEND_DIAGNOSTIC => Ok(0),
             opcode::MAINTENANCE_IN => match cdb.u8(1) & 0x1f {
                 opcode::SA_REPORT_SUPPORTED_OPCODES => self.supported_opcodes(cdb, data),
