@@ -56,7 +56,7 @@ impl Appliance {
         cancel: &AtomicBool,
     ) -> Result<BatchLabelStatus, EngineError> {
         self.claim()?;
-        let mut station = self.station()?;
+        let mut station = self.task_station()?;
         let catalog = self.catalog().clone();
         let (drive, loader) = station.split()?;
         let mut status = BatchLabelStatus { total: request.tapes.len(), ..BatchLabelStatus::default() };

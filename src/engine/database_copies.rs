@@ -105,7 +105,7 @@ impl Appliance {
     ) -> Result<Vec<DatabaseCopy>, EngineError> {
         self.claim()?;
         let barcode = {
-            let mut station = self.station()?;
+            let mut station = self.task_station()?;
             let (drive, loader) = station.split()?;
             if !drive.is_loaded()? {
                 let name = drive.name().to_owned();

@@ -152,7 +152,7 @@ impl Appliance {
     pub fn read_tape_label(&mut self, id: VolumeId) -> Result<TapeLabel, EngineError> {
         let volume = self.catalog().volume(id)?;
         self.claim()?;
-        let mut station = self.station()?;
+        let mut station = self.task_station()?;
         let (drive, loader) = station.split()?;
         loader.mount(drive, volume.barcode.as_deref(), &volume.label)?;
         fence::prepare(drive)?;
