@@ -17,6 +17,8 @@ use crate::tasks::{Events, KEPT, Tasks, TasksError, TasksOptions};
 pub const SOCKET: &str = "daemon.sock";
 /// Running tasks get this long to reach a checkpoint when the daemon ends.
 const STOP_TIME: Duration = Duration::from_secs(60);
+/// Between two looks at sessions, keys and locks that are over.
+const TEND_EVERY: Duration = Duration::from_secs(60);
 /// Stack of a thread that runs a handler.
 const STACK: usize = 1 << 20;
 
@@ -118,6 +120,7 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
     let control = Control::new();
     let listeners = listeners(&config, &options.state);
     let long = LongOperations::new(config.api.long_operations as usize);
+    let tended = access.clone();
     let api = Api::new(Shared {
         catalog: appliance.catalog().clone(),
         appliance,
@@ -144,13 +147,34 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
         let told =
             Ready { addresses: server.addresses(), setup_token, virtual_drives, took: started.elapsed() };
         end_on_signals(control)?;
+        tokio::spawn(tend(tended.clone()));
         ready(&told);
         Ok::<_, DaemonError>(server.serve().await)
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
     tracing::info!("ending: running tasks go to their next checkpoint");
     tasks.stop(STOP_TIME);
+    tended_once(&tended);
     asked
+}
+
+/// Keeps access control in order.
+async fn tend(access: Access) {
+    let mut minutes = tokio::time::interval(TEND_EVERY);
+    loop {
+        minutes.tick().await;
+        let access = access.clone();
+        let done = tokio::task::spawn_blocking(move || tended_once(&access)).await;
+        if let Err(panicked) = done {
+            tracing::error!(error = %panicked, "access control could not be kept in order");
+        }
+    }
+}
+
+fn tended_once(access: &Access) {
+    if let Err(error) = access.tend() {
+        tracing::warn!(error = %chain(&error), "access control could not be kept in order; it is tried again");
+    }
 }
 
 /// Enters the devices into the catalog: those of the command line before those of the configuration.

@@ -15,7 +15,7 @@ use super::lockout::{Lockout, one_address};
 use super::snapshot::Snapshot;
 use super::tickets::Tickets;
 use super::tokens::{RefreshTokens, context};
-use super::{AccessError, Credential, Principal, PrincipalKind, Rejection, Result, secret};
+use super::{AccessError, Credential, Principal, PrincipalKind, Result, secret};
 use crate::catalog::Catalog;
 use crate::config::Vault;
 
@@ -316,5 +316,6 @@ impl Access {
 
 /// The id of the session that a principal signed in to.
 pub(super) fn session_of(principal: &Principal) -> Result<&str> {
-    principal.session().ok_or(AccessError::Unauthenticated(Rejection::Ended))
+    let none = || AccessError::Forbidden(format!("{} has no session that could be ended", principal.name));
+    principal.session().ok_or_else(none)
 }

@@ -89,6 +89,8 @@ pub struct AuditFilter {
     pub from: Option<i64>,
     /// Before, nanoseconds since the epoch.
     pub until: Option<i64>,
+    /// Numbers below this one.
+    pub before: Option<i64>,
     /// Of this user.
     pub user_id: Option<i64>,
     /// This action.
@@ -221,9 +223,10 @@ impl Catalog {
     pub fn audit(&self, filter: &AuditFilter) -> Result<(Vec<AuditRow>, u64)> {
         let mut conditions = String::from("b.begins IS NULL");
         let mut values: Vec<&dyn ToSql> = Vec::new();
-        let wanted: [(&str, Option<&dyn ToSql>); 5] = [
+        let wanted: [(&str, Option<&dyn ToSql>); 6] = [
             ("b.time >=", filter.from.as_ref().map(|value| value as _)),
             ("b.time <", filter.until.as_ref().map(|value| value as _)),
+            ("b.seq <", filter.before.as_ref().map(|value| value as _)),
             ("b.user_id =", filter.user_id.as_ref().map(|value| value as _)),
             ("b.action =", filter.action.as_ref().map(|value| value as _)),
             ("b.resource_type =", filter.resource_type.as_ref().map(|value| value as _)),

@@ -1,10 +1,12 @@
 //! What is ours beside the documents: the OpenAPI file and its page.
 
 mod reference;
+mod roles;
+mod setup;
 
 use super::endpoint::Endpoint;
 
 /// Every endpoint beside the documents.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    [reference::endpoints()].concat()
+    [reference::endpoints(), roles::endpoints(), setup::endpoints()].concat()
 }
