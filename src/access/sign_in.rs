@@ -72,13 +72,13 @@ impl Access {
                 return Err(AccessError::Refused);
             }
         };
-        self.record(
-            Some((signed_in.user.id, &signed_in.user.username)),
-            "auth.login",
-            address,
-            Outcome::Done,
-            json!({}),
-        )?;
+        let who = Some((signed_in.user.id, signed_in.user.username.as_str()));
+        if let Err(error) = self.record(who, "auth.login", address, Outcome::Done, json!({})) {
+            // What is not written down has not happened.
+            let (session, _) = self.inner.refresh.read(&signed_in.refresh_token)?;
+            self.revoke_session(&session)?;
+            return Err(error);
+        }
         Ok(signed_in)
     }
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::support::daemon::{ADMIN, Daemon};
+use super::support::daemon::{ADMIN, Daemon, eventually};
 use super::support::http::{Answer, Client};
+use super::support::reelward::Reelward;
 
 /// The body of an answer that went well, with these fields.
 fn with(answer: Answer, fields: &[&str]) -> Value {
@@ -305,5 +306,20 @@ fn the_audit_log_is_read_filtered_and_saved() {
     assert_eq!(text.lines().count(), ids.len() + 2);
     let verified = admin.got("/api/v1/logs/verify");
     assert_eq!(verified["sound"], true, "{verified}");
+    daemon.stop();
+}
+
+#[test]
+fn what_the_command_line_changes_holds_for_a_running_daemon() {
+    let state = tempfile::tempdir().unwrap();
+    let (daemon, admin) = Daemon::start(state.path());
+    let ops = daemon.user(&admin, "ops", "operator");
+    let reelward = Reelward::new(state.path());
+    assert_eq!(ops.get("/api/v1/auth/me").status, 200);
+    reelward.ok(["user", "delete", "ops"]);
+    eventually("the end of the session", || (ops.get("/api/v1/auth/me").status == 401).then_some(()));
+    assert_eq!(entry(&admin, "users.delete")["username"], "local");
+    let report = reelward.json(["audit", "verify"]);
+    assert_eq!(report["sound"], true, "{report}");
     daemon.stop();
 }

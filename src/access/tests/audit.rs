@@ -259,3 +259,21 @@ fn processes_append_to_one_chain() {
     let head = std::fs::read_to_string(rig.state.path().join("audit-head")).unwrap();
     assert!(head.starts_with("00000000000000000080 "), "{head}");
 }
+
+#[test]
+fn where_the_head_cannot_be_kept_nothing_begins() {
+    let rig = log();
+    let head = rig.state.path().join("audit-head");
+    std::fs::remove_file(&head).unwrap();
+    std::fs::create_dir(&head).unwrap();
+    let audit = rig.access.accounts().audit();
+    assert!(matches!(audit.begin(&action("tape.load", "tape")), Err(AccessError::File { .. })));
+    assert!(matches!(audit.verify(), Err(AccessError::File { .. })));
+    // Whoever signs in is told too: an unwritten sign-in is none.
+    rig.user("a", ADMIN);
+    assert!(matches!(rig.access.sign_in("a", PASSWORD, HERE), Err(AccessError::File { .. })));
+    assert!(rig.access.sessions(None).unwrap().is_empty());
+    std::fs::remove_dir(&head).unwrap();
+    rig.sign_in("a");
+    assert!(verify(&rig).sound);
+}

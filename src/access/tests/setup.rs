@@ -92,3 +92,24 @@ fn an_emptied_token_file_gives_a_new_token_and_guessing_locks() {
     let locked = rig.access.complete_setup(new.as_str(), "root", PASSWORD, HERE);
     assert!(matches!(locked, Err(AccessError::Locked { .. })));
 }
+
+#[test]
+fn a_token_that_a_crash_left_behind_is_worth_nothing() {
+    let rig = Rig::new();
+    let token = rig.access.setup_token().unwrap().unwrap();
+    let path = rig.state.path().join("setup-token");
+    let left = std::fs::read(&path).unwrap();
+    rig.access.complete_setup(token.as_str(), "root", PASSWORD, HERE).unwrap();
+    // The machine died before the file was removed.
+    std::fs::write(&path, left).unwrap();
+    let again = rig.other_process();
+    assert!(matches!(again.complete_setup(token.as_str(), "b", PASSWORD, HERE), Err(AccessError::SetUp)));
+    assert!(again.setup_token().unwrap().is_none() && !path.exists());
+}
+
+#[test]
+fn a_token_that_cannot_be_kept_is_not_handed_out() {
+    let rig = Rig::new();
+    std::fs::create_dir(rig.state.path().join("setup-token")).unwrap();
+    assert!(matches!(rig.access.setup_token(), Err(AccessError::File { .. })));
+}
