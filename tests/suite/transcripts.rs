@@ -236,7 +236,7 @@ fn transcripts() -> Vec<(String, Transcript)> {
 #[test]
 fn every_transcript_is_understood_as_before() {
     let found = transcripts();
-    assert!(found.len() >= 2, "recordings and constructed answers: {}", found.len());
+    assert!(found.len() >= 6, "recordings and constructed answers: {}", found.len());
     for (name, transcript) in found {
         let origin = transcript.origin.first().expect("a transcript says where it is from");
         assert!(origin.starts_with("recorded: ") || origin.starts_with("constructed "), "{name}: {origin}");
@@ -259,5 +259,37 @@ fn every_transcript_is_understood_as_before() {
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
         let first = text.lines().zip(expected.lines()).find(|(is, must)| is != must);
         assert!(text == expected, "{name}: not as in {}: {first:?}", golden.display());
+    }
+}
+
+/// Each parser has an answer that it finds something in.
+#[test]
+fn every_parser_has_an_answer() {
+    let seen: Vec<(u8, Vec<u8>)> = transcripts()
+        .iter()
+        .flat_map(|(_, transcript)| &transcript.exchanges)
+        .filter(|exchange| parsed(exchange) != Value::Null)
+        .map(|exchange| (exchange.opcode(), exchange.cdb.clone()))
+        .collect();
+    for code in [
+        opcode::INQUIRY,
+        opcode::READ_BLOCK_LIMITS,
+        opcode::MODE_SENSE_6,
+        opcode::MODE_SENSE_10,
+        opcode::LOG_SENSE,
+        opcode::READ_ATTRIBUTE,
+        opcode::READ_ELEMENT_STATUS,
+        opcode::REPORT_DENSITY_SUPPORT,
+        opcode::READ_POSITION,
+        opcode::PERSISTENT_RESERVE_IN,
+        opcode::SECURITY_PROTOCOL_IN,
+        opcode::REQUEST_SENSE,
+        opcode::MAINTENANCE_IN,
+    ] {
+        assert!(seen.iter().any(|(opcode, _)| *opcode == code), "{code:02x}h");
+    }
+    for page in [0x02, 0x0c, 0x0d, 0x11, 0x12, 0x14, 0x17, 0x1b, 0x2e, 0x31] {
+        let asked = |cdb: &[u8]| cdb[0] == opcode::LOG_SENSE && cdb[2] & 0x3f == page;
+        assert!(seen.iter().any(|(_, cdb)| asked(cdb)), "log page {page:02x}h");
     }
 }
