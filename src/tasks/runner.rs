@@ -151,7 +151,19 @@ fn run(shared: &Arc<Shared>, start: &Start) -> Result<Done, Failure> {
     if start.work.mounts() && shared.is_shared_library(start.drive.as_ref()) {
         execute::put_back(&mut context);
     }
+    note_inventory(&context, &start.work);
     outcome
+}
+
+/// What lies where after a task is what the catalog says.
+fn note_inventory(context: &Context<'_>, work: &Work) {
+    let library = context.drive.and_then(|drive| drive.library).or(work.changer_only().map(LibraryId));
+    if let Some(library) = library
+        && let Err(error) = context.appliance.take_inventory(library)
+    {
+        let task = context.row.id.0;
+        tracing::warn!(task, error = super::chain(&error), "the library could not be looked at after the task");
+    }
 }
 
 /// For people: `job` where a job runs, else the kind of the task.
