@@ -24,6 +24,8 @@ const SYSTEM: &str = "/etc/reelward/reelward.toml";
 const DROP_INS: &str = "/etc/reelward/conf.d";
 /// `REELWARD_API__BODY_LIMIT` is `api.body_limit`.
 const ENVIRONMENT: &str = "REELWARD_";
+/// Variables that are options of the command line, and no keys. Tests have some that begin with `TEST_`.
+const OTHER_VARIABLES: [&str; 4] = ["state_dir", "drive", "changer", "iscsi_secret"];
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -165,9 +167,8 @@ impl Config {
             std::fs::metadata(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
             figment = figment.merge(Toml::file_exact(path));
         }
-        // Options of the command line have variables of their own, and so have tests.
         let known = |key: &figment::value::UncasedStr| {
-            key != "iscsi_secret" && key != "state_dir" && !key.starts_with("test_")
+            !OTHER_VARIABLES.iter().any(|other| key == *other) && !key.starts_with("test_")
         };
         Config::checked(figment.merge(Env::prefixed(ENVIRONMENT).filter(known).split("__")))
     }

@@ -34,7 +34,7 @@ impl DeviceChoice {
 }
 
 /// The name of the state directory's own library.
-const EMBEDDED: &str = "virtual";
+pub(super) const EMBEDDED: &str = "virtual";
 
 /// Opens devices; units of one virtual library share it.
 #[derive(Default)]

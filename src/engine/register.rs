@@ -1,5 +1,6 @@
 //! Devices as rows of the catalog: what a daemon lends to tasks.
 
+use super::devices::EMBEDDED;
 use super::discovery::{Access, DiscoveryRequest};
 use super::library::ElementRow;
 use super::{Appliance, DeviceChoice, EngineError};
@@ -43,8 +44,9 @@ impl Appliance {
     /// The catalog failed. A device that does not answer is no error.
     pub fn register_devices(&self, named: &NamedDevices) -> Result<Registered, EngineError> {
         let mut done = Registered::default();
-        let (changers, drives) = match named.drives.is_empty() && named.changers.is_empty() {
-            true => self.found()?,
+        let embedded_only = named.changers.is_empty() && named.drives == [EMBEDDED];
+        let (changers, drives) = match named.drives.is_empty() && named.changers.is_empty() || embedded_only {
+            true => self.found(embedded_only)?,
             false => self.named(named, &mut done),
         };
         for told in &changers {
@@ -75,13 +77,19 @@ impl Appliance {
         Ok(elements)
     }
 
-    fn found(&self) -> Result<(Vec<Told>, Vec<Told>), EngineError> {
+    fn found(&self, embedded_only: bool) -> Result<(Vec<Told>, Vec<Told>), EngineError> {
         let request = DiscoveryRequest::default();
-        let mut found = self.discover(&request);
+        let discover = || {
+            let mut found = self.discover(&request);
+            found.drives.retain(|drive| drive.is_virtual || !embedded_only);
+            found.changers.retain(|changer| changer.is_virtual || !embedded_only);
+            found
+        };
+        let mut found = discover();
         if !found.drives.iter().any(|drive| drive.access == Access::Free) {
             // Made at first use.
-            self.sibling(DeviceChoice::default()).station()?;
-            found = self.discover(&request);
+            self.sibling(DeviceChoice { drive: Some(EMBEDDED.into()), changer: None }).station()?;
+            found = discover();
         }
         // One that cannot be opened is told by the doctor; it is entered when it can.
         let changers = found.changers.into_iter().filter(|changer| changer.access == Access::Free);
