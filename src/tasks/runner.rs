@@ -162,7 +162,11 @@ fn note_inventory(context: &Context<'_>, work: &Work) {
         && let Err(error) = context.appliance.take_inventory(library)
     {
         let task = context.row.id.0;
-        tracing::warn!(task, error = super::chain(&error), "the library could not be looked at after the task");
+        tracing::warn!(
+            task,
+            error = super::chain(&error),
+            "the library could not be looked at after the task"
+        );
     }
 }
 

@@ -2,11 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod api_access;
-mod api;
-mod api_life;
 mod architecture;
 mod cli;
-mod contract;
 mod backup_restore;
 mod crash;
 mod database_copies;
