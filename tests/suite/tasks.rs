@@ -450,3 +450,208 @@ fn a_fault_of_the_program_fails_its_task_and_no_other() {
     completed(&tasks, row.id);
     assert!(tasks.stop(LONG));
 }
+
+/// Names the state directory of the process that [`the_process_that_is_killed`] is.
+const CHILD: &str = "REELWARD_TEST_TASKS_CHILD";
+
+/// Not a test by itself: runs the queue in a process of its own until it is killed.
+#[test]
+fn the_process_that_is_killed() {
+    let Some(directory) = std::env::var_os(CHILD).map(std::path::PathBuf::from) else { return };
+    let devices = DeviceChoice::default();
+    let mut appliance = Appliance::open(Settings { state: directory.join("state"), devices }).unwrap();
+    appliance.claim().unwrap();
+    let tasks = start(appliance);
+    submit(&tasks, backup_of("killed", &directory.join("many")));
+    let queued = submit(&tasks, backup_of("queued", &directory.join("tree")));
+    tasks.pause(queued).unwrap();
+    submit(&tasks, backup_of("behind", &directory.join("tree")));
+    loop {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_tasks_that_go_on_as_the_same_sets() {
+    let rig = Rig::new(1, 3, None);
+    for number in 0..150 {
+        large(&rig.path(&format!("many/{number:03}")), 1);
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tasks::the_process_that_is_killed", "--nocapture"])
+        .env(CHILD, rig.directory.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Killed when some of it is committed and some is not.
+    let began = std::time::Instant::now();
+    loop {
+        assert!(began.elapsed() < LONG, "nothing was ever committed");
+        std::thread::sleep(Duration::from_millis(5));
+        let catalog = rig.state().join("catalog.sqlite");
+        if !catalog.exists() {
+            continue;
+        }
+        let Ok(catalog) = reelward::catalog::Catalog::open(&catalog) else { continue };
+        if catalog.sets().unwrap().iter().any(|set| set.members > 20) {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let tasks = rig.start();
+    let rows = tasks.list(&TaskFilter::default()).unwrap();
+    let [behind, paused, killed] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((killed.attempt, paused.state), (2, TaskState::Paused), "{rows:?}");
+    let row = completed(&tasks, killed.id);
+    let set = tasks.catalog().set(row.set.unwrap()).unwrap();
+    assert_eq!((set.state, set.members), (SetState::Complete, 151));
+    assert!(row.result.unwrap()["resumed_behind"].as_u64().unwrap() > 20);
+    completed(&tasks, behind.id);
+    tasks.resume(paused.id).unwrap();
+    completed(&tasks, paused.id);
+    assert_eq!(tasks.catalog().sets().unwrap().len(), 3);
+    let kinds: Vec<String> =
+        tasks.events().newest(100, None).unwrap().into_iter().map(|event| event.what.kind).collect();
+    assert!(kinds.iter().any(|kind| kind == "task.requeued"), "{kinds:?}");
+    // Nothing is lost: every file restores as it is.
+    let out = rig.path("out");
+    let work = RestoreWork { set: Some(set.id.0.to_string()), target: out.clone(), ..RestoreWork::default() };
+    completed(&tasks, submit(&tasks, Work::Restore(work)));
+    let tree = rig.path("many").canonicalize().unwrap();
+    for number in 0..150 {
+        let name = format!("{number:03}");
+        let restored = std::fs::read(out.join(tree.strip_prefix("/").unwrap()).join(&name)).unwrap();
+        assert!(restored == std::fs::read(tree.join(&name)).unwrap(), "{name}");
+    }
+    assert!(tasks.stop(LONG));
+}
+
+#[test]
+fn a_queue_that_is_ended_stops_its_backup_and_goes_on_at_the_next_start() {
+    let rig = Rig::new(1, 3, None);
+    for number in 0..150 {
+        large(&rig.path(&format!("many/{number:03}")), 1);
+    }
+    let tasks = rig.start();
+    let id = submit(&tasks, backup_of("stopped", &rig.path("many")));
+    tasks.wait_for(id, LONG, |row| {
+        row.progress.as_ref().is_some_and(|progress| progress["files"].as_u64() > Some(2))
+    });
+    assert!(tasks.stop(LONG));
+    let row = tasks.get(id).unwrap();
+    assert_eq!(row.state, TaskState::Queued, "{row:?}");
+    drop(tasks);
+    let tasks = rig.start();
+    let row = completed(&tasks, id);
+    assert_eq!(row.attempt, 2);
+    assert_eq!(tasks.catalog().sets().unwrap().len(), 1);
+    assert_eq!(tasks.catalog().set(row.set.unwrap()).unwrap().state, SetState::Complete);
+    // A row whose task died in the middle of what cannot simply be done again.
+    assert!(tasks.stop(LONG));
+    let label = {
+        let catalog = tasks.catalog();
+        let new = reelward::catalog::NewTaskRow {
+            kind: "label_tape".into(),
+            title: "Label X".into(),
+            work: serde_json::to_value(Work::LabelTape(LabelWork::default())).unwrap(),
+            origin: "test".into(),
+            priority: 0,
+            dedupe: None,
+            job: None,
+            created: 1,
+        };
+        let id = catalog.add_task(&new).unwrap();
+        let row = TaskRow { state: TaskState::Running, ..catalog.task(id).unwrap().unwrap() };
+        catalog.update_task(&row).unwrap();
+        id
+    };
+    drop(tasks);
+    let tasks = rig.start();
+    let row = tasks.get(label).unwrap();
+    assert_eq!(row.state, TaskState::Failed);
+    assert!(row.error.unwrap().contains("the daemon ended"));
+    assert!(tasks.stop(LONG));
+}
+
+#[test]
+fn a_job_runs_by_its_schedule_and_is_not_queued_twice() {
+    let rig = Rig::new(1, 3, None);
+    let tasks = rig.start();
+    let catalog = tasks.catalog();
+    let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap();
+    let pool = catalog
+        .add_pool(&reelward::catalog::NewPool {
+            name: "DAILY".into(),
+            description: String::new(),
+            retention_days: Some(7),
+            created: now,
+        })
+        .unwrap();
+    let source = catalog
+        .add_source(&reelward::catalog::NewSource {
+            name: "home".into(),
+            kind: reelward::catalog::SourceKind::Local,
+            path: rig.path("tree").display().to_string(),
+            include: Vec::new(),
+            exclude: vec!["file-1*".into()],
+            one_file_system: false,
+            created: now,
+        })
+        .unwrap();
+    let job = catalog
+        .add_job(&reelward::catalog::NewJob {
+            name: "every second".into(),
+            source,
+            pool,
+            backup_type: reelward::catalog::BackupType::Full,
+            schedule: Some("* * * * * *".into()),
+            time_zone: Some("UTC".into()),
+            enabled: true,
+            compression: "zstd".into(),
+            encryption_key: None,
+            retries: 0,
+            created: now,
+        })
+        .unwrap();
+    tasks.start_schedule().unwrap();
+    let began = std::time::Instant::now();
+    let of_job = TaskFilter { job: Some(job.0), ..TaskFilter::default() };
+    while catalog.tasks(&of_job).unwrap().is_empty() {
+        assert!(began.elapsed() < LONG);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let first = catalog.tasks(&of_job).unwrap().pop().unwrap();
+    assert_eq!((first.origin.as_str(), first.title.as_str()), ("schedule", "Backup job every second"));
+    let set = tasks.wait_for_set(first.id, LONG).unwrap();
+    let row = completed(&tasks, first.id);
+    assert_eq!(row.set, Some(set));
+    let mut stored = catalog.job(job).unwrap();
+    assert!(stored.last_run.unwrap() >= now);
+    stored.enabled = false;
+    stored.updated = now;
+    catalog.update_job(&stored).unwrap();
+    let set = catalog.set(set).unwrap();
+    // tree, sub, file-0, file-2 to file-9.
+    assert_eq!((set.job.as_str(), set.compression.as_str(), set.members), ("every second", "zstd", 11));
+    // Run by hand, twice: one run.
+    let run = || {
+        let work = Work::Backup(BackupWork { job: Some(job.0), ..BackupWork::default() });
+        tasks.submit(NewTask::new(work, "admin")).unwrap()
+    };
+    for row in tasks.active() {
+        completed(&tasks, row.id);
+    }
+    large(&rig.path("tree/large"), 32);
+    let (first, second) = (run(), run());
+    assert_eq!((first.duplicate, second.duplicate, first.id), (false, true, second.id));
+    assert_eq!(tasks.active_of_job(job.0).unwrap().id, first.id);
+    let row = completed(&tasks, first.id);
+    let events = tasks.events().newest(10, None).unwrap();
+    let told = events.iter().find(|event| event.what.kind == "job.completed").unwrap();
+    assert_eq!(told.what.message, "Backup job every second completed");
+    assert_eq!(told.what.data["backup_set_id"], row.set.unwrap().0);
+    assert!(tasks.stop(LONG));
+}
