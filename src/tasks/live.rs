@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::work::Work;
-use crate::catalog::{TaskRow, VolumeId};
+use crate::catalog::{SetId, TaskRow, VolumeId};
 use crate::pipeline::{Progress, Snapshot};
 
 /// Why a running task is to end.
@@ -182,6 +182,9 @@ impl Live {
         let view = self.meter.look(self.progress.snapshot());
         if !view.counters.volume.is_empty() {
             self.row.volume = Some(view.counters.volume.clone());
+        }
+        if view.counters.set != 0 {
+            self.row.set = Some(SetId(view.counters.set));
         }
         self.row.progress = serde_json::to_value(&view).ok();
         self.view = Some(view);

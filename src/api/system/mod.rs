@@ -3,10 +3,11 @@
 mod reference;
 mod roles;
 mod setup;
+mod tasks;
 
 use super::endpoint::Endpoint;
 
 /// Every endpoint beside the documents.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    [reference::endpoints(), roles::endpoints(), setup::endpoints()].concat()
+    [reference::endpoints(), roles::endpoints(), setup::endpoints(), tasks::endpoints()].concat()
 }
