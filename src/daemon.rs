@@ -109,6 +109,7 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
         identities: Arc::new(move || readers.identities().map_err(|error| chain(&error))),
         ..TasksOptions::new(appliance.sibling(DeviceChoice::default()), events)
     })?;
+    tasks.start_schedule()?;
     let drives = appliance.catalog().drives().map_err(EngineError::from)?;
     let virtual_drives =
         drives.into_iter().filter(|drive| drive.is_virtual).map(|drive| drive.device).collect();

@@ -61,7 +61,7 @@ impl Appliance {
         let (drive, loader) = station.split()?;
         let mut status = BatchLabelStatus { total: request.tapes.len(), ..BatchLabelStatus::default() };
         let mut tried = Vec::new();
-        for tape in &request.tapes {
+        for (at, tape) in request.tapes.iter().enumerate() {
             if cancel.load(Ordering::Relaxed) {
                 status.cancelled = true;
                 break;
@@ -84,6 +84,7 @@ impl Appliance {
                 pool: volume.is_none().then(|| request.pool.clone()).flatten(),
                 ..LabelRequest::default()
             };
+            let mut wants_another = false;
             let labelled = match loader.cartridges()? {
                 Some(present) if volume.is_none() => {
                     let known: Vec<_> = catalog.volumes()?.into_iter().filter_map(|v| v.barcode).collect();
@@ -97,7 +98,10 @@ impl Appliance {
                     let labelled = label::label(&catalog, drive, loader, &new).map(drop);
                     // A person takes each cartridge out; one that a changer moves goes when the next one comes.
                     if present.is_none() && (labelled.as_ref().err().is_none_or(is_of_one)) {
-                        loader.dismount(drive)?;
+                        wants_another = at + 1 < request.tapes.len() && loader.can_ask();
+                        if !wants_another {
+                            loader.dismount(drive)?;
+                        }
                     }
                     labelled
                 }
@@ -111,6 +115,12 @@ impl Appliance {
                 Err(error) => return Err(error),
             }
             told(&status);
+            if wants_another {
+                match loader.ask_for_another(drive) {
+                    Err(EngineError::Operator(_)) if cancel.load(Ordering::Relaxed) => {}
+                    other => other?,
+                }
+            }
         }
         status.message = match status.cancelled {
             true => "Cancelled".into(),

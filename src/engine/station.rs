@@ -173,11 +173,16 @@ impl Loader {
         }
     }
 
+    /// Whether somebody can be asked for cartridges while the task goes on.
+    pub(super) fn can_ask(&self) -> bool {
+        self.operator.is_some()
+    }
+
     /// Gives the cartridge in the drive out and asks for another one, whichever.
     ///
     /// # Errors
     /// [`EngineError::Operator`] when nobody brings one; device errors.
-    pub fn ask_for_another(&mut self, drive: &mut Drive) -> Result<(), EngineError> {
+    pub(super) fn ask_for_another(&mut self, drive: &mut Drive) -> Result<(), EngineError> {
         if drive.is_loaded()? {
             drive.unload()?;
         }

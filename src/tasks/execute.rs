@@ -1,6 +1,6 @@
 //! Doing the work: each kind through the engine's function for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,16 +13,15 @@ use super::work::{
     BackupWork, BatchLabelWork, FormatWork, LabelWork, OverwriteRule, RestoreWork, SelectionWork, VerifyWork,
     Work,
 };
-use crate::catalog::{Catalog, CatalogError, DriveRow, JobId, TaskRow, VolumeId};
+use crate::catalog::{Catalog, CatalogError, DatabaseCopyId, DriveRow, JobId, TaskRow, Volume, VolumeId};
 use crate::engine::{
-    Appliance, BackupReport, BackupRequest, Compression, EngineError, LabelRequest, RebuildRequest,
-    RestoreRequest, VerifyRequest,
+    Appliance, BackupReport, BackupRequest, BatchLabelRequest, BatchLabelStatus, BatchTape, Compression,
+    EngineError, LabelRequest, RebuildRequest, RestoreRequest, VerifyRequest, check_source, walk_patterns,
 };
+use crate::format::age::{AgeError, Recipient};
 use crate::pipeline::{Phase, Progress};
 use crate::sources::extract::{ExtractOptions, Overwrite};
 
-/// Cartridges tried for one name.
-const MOST_TRIES: usize = 100;
 /// zstd's own default.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -98,6 +97,8 @@ pub(super) fn execute(context: &mut Context<'_>, work: &Work) -> Result<Done, Fa
             let how = station.drive()?.retension().map_err(EngineError::from)?;
             Ok(done(&json!({ "status": "retensioned", "how": format!("{how:?}") })))
         }
+        Work::DatabaseBackup { copy, recipients, .. } => database_backup(context, *copy, recipients),
+        Work::DatabaseRestore { copy, target, .. } => database_restore(context, *copy, target),
         Work::Rebuild { volumes, .. } => {
             let request = RebuildRequest { volumes: volumes.clone(), identities: identities(context)? };
             let found = context.appliance.rebuild(&request, context.progress, &context.control.cancel)?;
@@ -132,6 +133,11 @@ fn identities(context: &Context<'_>) -> Result<Vec<crate::format::age::Identity>
         .map_err(|error| Failure::Text(format!("the keys cannot be opened: {error}")))
 }
 
+fn recipient(text: &String) -> Result<Recipient, Failure> {
+    text.parse()
+        .map_err(|error: AgeError| Failure::Text(format!("recipient {text}: {}", super::chain(&error))))
+}
+
 /// What a job, or a selection, asks the engine for.
 fn backup_request(catalog: &Catalog, work: &BackupWork) -> Result<BackupRequest, Failure> {
     let selection = match (work.job, &work.selection) {
@@ -140,11 +146,6 @@ fn backup_request(catalog: &Catalog, work: &BackupWork) -> Result<BackupRequest,
         (None, None) => return Err(Failure::Text("nothing says what to back up".into())),
     };
     let usual = BackupRequest::default();
-    let recipient = |text: &String| {
-        text.parse().map_err(|error: crate::format::age::AgeError| {
-            Failure::Text(format!("recipient {text}: {}", super::chain(&error)))
-        })
-    };
     Ok(BackupRequest {
         job: selection.name,
         paths: selection.paths,
@@ -170,12 +171,13 @@ fn backup_request(catalog: &Catalog, work: &BackupWork) -> Result<BackupRequest,
 fn selection_of_job(catalog: &Catalog, id: JobId) -> Result<SelectionWork, Failure> {
     let job = catalog.job(id)?;
     let source = catalog.source(job.source)?;
+    check_source(source.kind, Path::new(&source.path))
+        .map_err(|fault| Failure::Text(super::chain(&fault)))?;
     let key = job.encryption_key.map(|key| catalog.key(key)).transpose()?;
     Ok(SelectionWork {
         name: job.name,
-        paths: vec![PathBuf::from(source.path)],
-        include: source.include,
-        exclude: source.exclude,
+        paths: vec![PathBuf::from(&source.path)],
+        exclude: walk_patterns(&source),
         one_file_system: source.one_file_system,
         compression: job.compression,
         recipients: key.map(|key| key.recipient).into_iter().collect(),
@@ -268,112 +270,56 @@ fn label(context: &mut Context<'_>, work: &LabelWork) -> Result<Done, Failure> {
     Ok(done(&context.appliance.label(&request)?))
 }
 
-/// Labels one cartridge after the other. What cannot be labelled is told and left; the name goes to the next.
+/// Labels one cartridge after the other. Names that are on volumes already were done by an earlier run.
 fn batch_label(context: &mut Context<'_>, work: &BatchLabelWork) -> Result<Done, Failure> {
-    let mut barcodes = cartridges(context, work)?;
-    let has_changer = barcodes.is_some();
     let known = context.shared.catalog().volumes()?;
-    let names: Vec<(String, Option<VolumeId>)> = match work.volumes.as_slice() {
-        [] => work.labels.iter().map(|label| (label.clone(), None)).collect(),
-        volumes => known
-            .iter()
-            .filter(|volume| volumes.contains(&volume.id.0))
-            .map(|volume| (volume.label.clone(), Some(volume.id)))
-            .collect(),
+    let is_labelled = |fits: &dyn Fn(&Volume) -> bool| known.iter().any(|v| fits(v) && v.is_labelled());
+    let names = work.labels.iter().filter(|name| !is_labelled(&|volume| volume.label == **name));
+    let entered = work.volumes.iter().filter(|id| !is_labelled(&|volume| volume.id.0 == **id));
+    let tapes: Vec<BatchTape> = names
+        .map(|name| BatchTape::Named(name.clone()))
+        .chain(entered.map(|id| BatchTape::Entered(VolumeId(*id))))
+        .collect();
+    let total = (work.labels.len() + work.volumes.len()) as u64;
+    context.progress.total(total, 0);
+    context.progress.done(total - tapes.len() as u64, 0);
+    let counted = std::cell::Cell::new(0);
+    let progress = context.progress;
+    let told = |status: &BatchLabelStatus| {
+        let over = status.completed + status.failed;
+        progress.done((over - counted.replace(over)) as u64, 0);
+        progress.current(status.current.as_bytes());
     };
-    let is_done = |label: &str| known.iter().any(|volume| volume.label == label && volume.is_labelled());
-    context.progress.total(names.len() as u64, 0);
-    let (mut labelled, mut failed) = (Vec::new(), Vec::new());
-    let mut cut_short = false;
-    let mut first = true;
-    for (label, volume) in &names {
-        if is_done(label) {
-            context.progress.done(1, 0);
-            continue;
-        }
-        context.progress.current(label.as_bytes());
-        let mut tries = 0;
-        loop {
-            if context.control.cancel.load(std::sync::atomic::Ordering::Relaxed) {
-                cut_short = true;
-                break;
-            }
-            if !has_changer && !std::mem::take(&mut first) {
-                next_by_hand(context)?;
-            }
-            tries += 1;
-            // An entered volume with a barcode is that cartridge, and no other.
-            let own = volume.is_some_and(|id| known.iter().any(|v| v.id == id && v.barcode.is_some()));
-            let barcode = match &mut barcodes {
-                Some(left) if !own => match left.pop() {
-                    Some(barcode) => Some(barcode),
-                    None => {
-                        let text = format!(
-                            "no further blank cartridge: {} of {} are labelled; load more, then retry",
-                            labelled.len(),
-                            names.len()
-                        );
-                        return Err(Failure::Faults(json!({ "labelled": labelled, "failed": failed }), text));
-                    }
-                },
-                _ => None,
-            };
-            let request = LabelRequest {
-                volume: *volume,
-                barcode: barcode.clone(),
-                label: volume.is_none().then(|| label.clone()),
-                pool: work.pool.clone(),
-                ..LabelRequest::default()
-            };
-            match context.appliance.label(&request) {
-                Ok(made) => {
-                    labelled.push(report(&made));
-                    break;
-                }
-                Err(
-                    error @ (EngineError::NotBlank { .. }
-                    | EngineError::WriteProtected { .. }
-                    | EngineError::WrongVolume { .. }
-                    | EngineError::InAnotherDrive { .. }),
-                ) => {
-                    failed.push(json!({ "label": label, "barcode": barcode, "error": super::chain(&error) }));
-                    if own && has_changer || tries > MOST_TRIES {
-                        break;
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if cut_short {
-            break;
-        }
-        context.progress.done(1, 0);
+    let request = BatchLabelRequest { tapes, pool: work.pool.clone() };
+    let status = context.appliance.batch_label(&request, &told, &context.control.cancel)?;
+    if status.failed > 0 && status.completed == 0 {
+        return Err(Failure::Faults(report(&status), status.errors.join("; ")));
     }
-    let warning =
-        (!failed.is_empty()).then(|| format!("{} cartridge(s) could not be labelled", failed.len()));
-    Ok(Done { cut_short, warning, ..done(&json!({ "labelled": labelled, "failed": failed })) })
+    let warning = (status.failed > 0)
+        .then(|| format!("{} could not be labelled: {}", status.failed, status.errors.join("; ")));
+    Ok(Done { cut_short: status.cancelled, warning, ..done(&status) })
 }
 
-/// Barcodes to label, the last one first; none where a person inserts them.
-fn cartridges(context: &mut Context<'_>, work: &BatchLabelWork) -> Result<Option<Vec<String>>, Failure> {
-    let mut station = context.appliance.station()?;
-    let Some(present) = station.loader().cartridges()? else { return Ok(None) };
-    let known = context.shared.catalog().volumes()?;
-    let is_new = |barcode: &String| !known.iter().any(|volume| volume.barcode.as_ref() == Some(barcode));
-    let mut chosen: Vec<String> = if work.barcodes.is_empty() {
-        present.into_iter().filter(is_new).collect()
-    } else {
-        work.barcodes.iter().filter(|barcode| is_new(barcode)).cloned().collect()
-    };
-    chosen.reverse();
-    Ok(Some(chosen))
+fn database_backup(context: &mut Context<'_>, copy: i64, recipients: &[String]) -> Result<Done, Failure> {
+    let recipients = recipients.iter().map(recipient).collect::<Result<_, _>>()?;
+    let (progress, cancel) = (context.progress, &context.control.cancel);
+    let copy = context.appliance.back_up_catalog(DatabaseCopyId(copy), recipients, progress, cancel)?;
+    Ok(done(
+        &json!({ "id": copy.id.0, "tape_label": copy.label, "size": copy.size, "checksum": copy.checksum }),
+    ))
 }
 
-/// Has a person change cartridges.
-fn next_by_hand(context: &mut Context<'_>) -> Result<(), Failure> {
-    let mut station = context.appliance.station()?;
-    let (drive, loader) = station.split()?;
-    Ok(loader.ask_for_another(drive)?)
+fn database_restore(context: &mut Context<'_>, copy: i64, target: &Path) -> Result<Done, Failure> {
+    let identities = identities(context)?;
+    let (progress, cancel) = (context.progress, &context.control.cancel);
+    let path = context.appliance.restore_database_copy(
+        DatabaseCopyId(copy),
+        target,
+        identities,
+        progress,
+        cancel,
+    )?;
+    Ok(done(&json!({ "path": path })))
 }
 
 /// Labels a volume again under its name: what it held is gone.

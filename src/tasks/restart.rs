@@ -7,7 +7,7 @@ use super::events::Publish;
 use super::live::Live;
 use super::queue::Shared;
 use super::work::{AfterDeath, FormatWork, Work};
-use crate::catalog::{Severity, TaskFilter, TaskRow, TaskState, Volume, VolumeId};
+use crate::catalog::{DatabaseCopyId, Severity, TaskFilter, TaskRow, TaskState, Volume, VolumeId};
 use crate::engine::RestoreRequest;
 
 /// Rows that are not over become live tasks again.
@@ -112,6 +112,14 @@ pub(super) fn volumes_of(shared: &Shared, work: &Work) -> Result<Vec<(VolumeId, 
             (None, Some(name)) => found.push(by_name(name).ok_or_else(|| no_such_volume(name))?),
             (None, None) => {}
         },
+        Work::DatabaseRestore { copy, .. } => {
+            let set = catalog.database_copy(DatabaseCopyId(*copy))?.set;
+            if let Some(set) = set.map(|set| catalog.set_by_uuid(&set)).transpose()?.flatten() {
+                for part in catalog.parts_of(set.id)? {
+                    found.extend(volumes.iter().find(|volume| volume.id == part.volume));
+                }
+            }
+        }
         Work::LabelTape(label) => {
             found.extend(volumes.iter().find(|volume| Some(volume.id.0) == label.volume));
             found.extend(label.barcode.as_deref().and_then(by_name));

@@ -125,8 +125,13 @@ fn begin(shared: &Arc<Shared>, start: Start) {
             shared.finish(id, outcome);
         }
     };
-    if let Err(error) = std::thread::Builder::new().name(format!("task-{id}")).spawn(run) {
-        shared.finish(id, Err(Failure::Text(format!("no thread for it: {error}"))));
+    match std::thread::Builder::new().name(format!("task-{id}")).spawn(run) {
+        Ok(worker) => {
+            let mut threads = shared.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            threads.retain(|thread| !thread.is_finished());
+            threads.push(worker);
+        }
+        Err(error) => shared.finish(id, Err(Failure::Text(format!("no thread for it: {error}")))),
     }
 }
 

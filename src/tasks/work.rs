@@ -53,6 +53,24 @@ pub enum Work {
         /// Number of the drive.
         drive: i64,
     },
+    /// Write a copy of the catalog to tape.
+    DatabaseBackup {
+        /// Number of the copy's row.
+        copy: i64,
+        /// age recipients; everybody can read it when empty.
+        recipients: Vec<String>,
+        /// Number of the drive; any when not given.
+        drive: Option<i64>,
+    },
+    /// Put a copy of the catalog into a directory.
+    DatabaseRestore {
+        /// Number of the copy's row.
+        copy: i64,
+        /// The directory.
+        target: PathBuf,
+        /// Number of the drive; any when not given.
+        drive: Option<i64>,
+    },
     /// Enter into the catalog what cartridges hold.
     Rebuild {
         /// Number of the drive; any when not given.
@@ -88,9 +106,7 @@ pub struct SelectionWork {
     pub name: String,
     /// Files and directories.
     pub paths: Vec<PathBuf>,
-    /// Wildcards of what to take; all when empty.
-    pub include: Vec<String>,
-    /// Wildcards of what to leave out.
+    /// Wildcards of what to leave out; with a `!` before it, of what alone is taken.
     pub exclude: Vec<String>,
     /// Do not leave the file systems of `paths`.
     pub one_file_system: bool,
@@ -179,11 +195,9 @@ pub struct LabelWork {
 pub struct BatchLabelWork {
     /// The drive; any when not given.
     pub drive: Option<i64>,
-    /// Names of the volumes, in order.
+    /// Names of new volumes, in order: on the blank cartridges of the library, or what a person inserts.
     pub labels: Vec<String>,
-    /// Barcodes, as many; empty: the blank cartridges of the library in element order, or what an operator inserts.
-    pub barcodes: Vec<String>,
-    /// Numbers of volumes that were entered and not labelled yet, instead of names.
+    /// Numbers of volumes that were entered and not labelled yet.
     pub volumes: Vec<i64>,
     /// Pool.
     pub pool: Option<String>,
@@ -225,6 +239,8 @@ impl Work {
             Work::Unload { .. } => "unload",
             Work::Transfer { .. } => "transfer",
             Work::Retension { .. } => "retension",
+            Work::DatabaseBackup { .. } => "database_backup",
+            Work::DatabaseRestore { .. } => "database_restore",
             Work::Rebuild { .. } => "rebuild",
         }
     }
@@ -258,7 +274,9 @@ impl Work {
             Work::BatchLabel(work) => work.drive,
             Work::FormatTape(work) => work.drive,
             Work::Load { drive, .. } | Work::Unload { drive, .. } | Work::Retension { drive } => Some(*drive),
-            Work::Rebuild { drive, .. } => *drive,
+            Work::DatabaseBackup { drive, .. }
+            | Work::DatabaseRestore { drive, .. }
+            | Work::Rebuild { drive, .. } => *drive,
             Work::Inventory { .. } | Work::Transfer { .. } => None,
         }
     }
@@ -280,7 +298,13 @@ impl Work {
     pub fn mounts(&self) -> bool {
         matches!(
             self,
-            Work::Backup(_) | Work::Restore(_) | Work::Verify(_) | Work::BatchLabel(_) | Work::Rebuild { .. }
+            Work::Backup(_)
+                | Work::Restore(_)
+                | Work::Verify(_)
+                | Work::BatchLabel(_)
+                | Work::DatabaseBackup { .. }
+                | Work::DatabaseRestore { .. }
+                | Work::Rebuild { .. }
         )
     }
 
@@ -294,6 +318,8 @@ impl Work {
             | Work::Verify(_)
             | Work::BatchLabel(_)
             | Work::Inventory { .. }
+            | Work::DatabaseBackup { .. }
+            | Work::DatabaseRestore { .. }
             | Work::Rebuild { .. } => AfterDeath::Again,
             Work::LabelTape(_)
             | Work::FormatTape(_)
@@ -333,6 +359,8 @@ impl Work {
             Work::Unload { drive, .. } => format!("Unload drive {drive}"),
             Work::Transfer { from, to, .. } => format!("Move {from} to {to}"),
             Work::Retension { drive } => format!("Retension the tape in drive {drive}"),
+            Work::DatabaseBackup { copy, .. } => format!("Copy {copy} of the catalog to tape"),
+            Work::DatabaseRestore { copy, .. } => format!("Restore copy {copy} of the catalog"),
             Work::Rebuild { .. } => "Rebuild the catalog".into(),
         }
     }
@@ -355,6 +383,8 @@ mod tests {
             Work::Unload { drive: 1, to: Some(4) },
             Work::Transfer { library: 1, from: "1".into(), to: "2".into() },
             Work::Retension { drive: 2 },
+            Work::DatabaseBackup { copy: 1, recipients: Vec::new(), drive: None },
+            Work::DatabaseRestore { copy: 1, target: "/tmp/x".into(), drive: Some(2) },
             Work::Rebuild { drive: None, volumes: vec!["A".into()] },
         ]
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod api_access;
+mod api_tasks;
 mod architecture;
 mod cli;
 mod backup_restore;

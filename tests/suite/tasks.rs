@@ -649,9 +649,18 @@ fn a_job_runs_by_its_schedule_and_is_not_queued_twice() {
     assert_eq!((first.duplicate, second.duplicate, first.id), (false, true, second.id));
     assert_eq!(tasks.active_of_job(job.0).unwrap().id, first.id);
     let row = completed(&tasks, first.id);
-    let events = tasks.events().newest(10, None).unwrap();
-    let told = events.iter().find(|event| event.what.kind == "job.completed").unwrap();
+    let set = row.set.unwrap().0;
+    let told = loop {
+        assert!(began.elapsed() < LONG);
+        let events = tasks.events().newest(10, None).unwrap();
+        let of_set = |event: &reelward::tasks::Event| {
+            event.what.kind == "job.completed" && event.what.data["backup_set_id"] == set
+        };
+        match events.into_iter().find(of_set) {
+            Some(event) => break event,
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
     assert_eq!(told.what.message, "Backup job every second completed");
-    assert_eq!(told.what.data["backup_set_id"], row.set.unwrap().0);
     assert!(tasks.stop(LONG));
 }

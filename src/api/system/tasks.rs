@@ -45,7 +45,7 @@ struct TaskBody {
     /// For people.
     title: String,
     /// `queued`, `running`, `paused`, `waiting_for_operator`, `completed`, `failed` or `cancelled`.
-    state: &'static str,
+    status: &'static str,
     /// Who asked for it.
     origin: String,
     /// Larger goes first.
@@ -78,7 +78,7 @@ fn body(row: TaskRow) -> TaskBody {
         id: row.id.0,
         kind: row.kind,
         title: row.title,
-        state: row.state.as_str(),
+        status: row.state.as_str(),
         origin: row.origin,
         priority: row.priority,
         attempt: row.attempt,
@@ -102,8 +102,8 @@ fn body(row: TaskRow) -> TaskBody {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
-    /// In this state; several, separated by commas.
-    state: Option<String>,
+    /// With this status; several, separated by commas.
+    status: Option<String>,
     /// Of this kind.
     kind: Option<String>,
     /// Of this job.
@@ -122,11 +122,12 @@ struct TaskList {
 }
 
 fn list(call: &Call, query: ListQuery) -> Result<Json<TaskList>, ApiError> {
-    let state = |name: &str| {
-        TaskState::parse(name.trim()).ok_or_else(|| ApiError::field("state", format!("{name:?} is no state")))
+    let status = |name: &str| {
+        TaskState::parse(name.trim())
+            .ok_or_else(|| ApiError::field("status", format!("{name:?} is no status")))
     };
-    let states = match &query.state {
-        Some(names) => names.split(',').map(state).collect::<Result<_, _>>()?,
+    let states = match &query.status {
+        Some(names) => names.split(',').map(status).collect::<Result<_, _>>()?,
         None => Vec::new(),
     };
     let filter = TaskFilter {

@@ -14,6 +14,7 @@ use crate::api::work::{now, time};
 use crate::catalog::{
     BackupType, Job, JobId, KeyId, NewJob, PoolId, SourceId, TaskFilter, TaskRow, TaskState, VolumeId,
 };
+use crate::engine::recommend_tape;
 use crate::tasks::{BackupWork, NewTask, Schedule, Work, next_run};
 
 /// A call that starts a run waits so long for its backup set.
@@ -42,6 +43,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         one(post("/api/v1/jobs/{id}/retry", "jobs.retry", "Run a failed, cancelled or paused run again"))
             .long()
             .takes(retry),
+        get("/api/v1/jobs/{id}/recommend-tape", "jobs.recommend_tape", "Which tape the next run would take")
+            .needs(J)
+            .answers(recommend),
     ]
 }
 
@@ -490,5 +494,31 @@ fn retry(call: &Call, how: RetryBody) -> Result<Json<Retried>, ApiError> {
         message: message("Backup job retried", &row),
         tape_label: row.volume.or(label),
         resume,
+    }))
+}
+
+/// The tape for the next run.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Recommended {
+    /// Null where none will do.
+    tape_id: Option<i64>,
+    tape_label: Option<String>,
+    reason: String,
+}
+
+fn recommend(call: &Call) -> Result<Json<Recommended>, ApiError> {
+    let pool = call.api.catalog.pool(job(call)?.pool)?.name;
+    let found = recommend_tape(&call.api.catalog, &pool, call.api.tasks.appliance().volumes_in_use())?;
+    Ok(Json(match found {
+        Some(tape) => Recommended {
+            tape_id: Some(tape.volume.id.0),
+            tape_label: Some(tape.volume.label),
+            reason: tape.reason,
+        },
+        None => Recommended {
+            tape_id: None,
+            tape_label: None,
+            reason: format!("No tape of pool {pool} is within reach and has room"),
+        },
     }))
 }

@@ -12,7 +12,7 @@ use crate::api::call::{Call, Json};
 use crate::api::endpoint::{Endpoint, post};
 use crate::api::error::{ApiError, Code};
 use crate::catalog::{SetId, TaskRow, TaskState, Volume, VolumeId};
-use crate::engine::RestoreRequest;
+use crate::engine::{RestoreRequest, check_destination};
 use crate::format::v1::shown;
 use crate::tasks::{NewTask, OverwriteRule, RestoreWork, Work};
 
@@ -121,7 +121,7 @@ fn plan(call: &Call, asked: PlanBody) -> Result<Json<PlanReply>, ApiError> {
                 let path = resolver.path_of_member(directory, &member)?;
                 let volume = archives.get(&member.archive).and_then(|part| volumes.get(parts.get(part)?));
                 files.push(PlannedFile {
-                    path: format!("/{}", shown(&path)),
+                    path: shown(&path),
                     size: member.size,
                     backup_set_id: set.set_id,
                     tape_id: volume.map(|volume| volume.id.0),
@@ -167,8 +167,9 @@ struct Begun {
 
 fn target(text: &str, kind: &str) -> Result<PathBuf, ApiError> {
     let path = PathBuf::from(text);
-    if !path.is_absolute() || text.contains('\0') {
-        return Err(ApiError::field("dest_path", "must be an absolute path"));
+    check_destination(&path).map_err(|fault| ApiError::field("dest_path", fault))?;
+    if text.contains('\0') {
+        return Err(ApiError::field("dest_path", "must not hold a NUL"));
     }
     match kind {
         "local" => Ok(path),
