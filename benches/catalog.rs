@@ -129,6 +129,8 @@ fn build(catalog: &Catalog, volume: VolumeId, members: u64, sets: u64, dictionar
                 started: 1,
                 exclude: Vec::new(),
                 one_file_system: false,
+                kind: reelward::catalog::SetKind::Full,
+                bases: Vec::new(),
             })
             .expect("begin");
         catalog.begin_part(&NewPart { set, number: 1, volume, first_ordinal: 0 }).expect("part");

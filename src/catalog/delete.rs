@@ -13,8 +13,30 @@ const SLICE_BLOCKS: i64 = 128;
 const SLICE_ROWS: i64 = 20_000;
 
 impl Catalog {
+    /// Numbers of the sets that hold less than their tree because this one holds the rest, oldest first.
+    pub fn dependents(&self, set: &super::BackupSet) -> Result<Vec<SetId>> {
+        Ok(self
+            .sets()?
+            .into_iter()
+            .filter(|other| other.bases.contains(&set.uuid))
+            .map(|other| other.id)
+            .collect())
+    }
+
     /// Deletes a set. It is out of every query's sight at once; a crash in between is made up for by [`Catalog::recover`].
+    ///
+    /// # Errors
+    /// [`CatalogError::Depended`] where increments hang on it.
     pub fn delete_set(&self, set: SetId) -> Result<()> {
+        let by = self.dependents(&self.set(set)?)?;
+        if !by.is_empty() {
+            return Err(CatalogError::Depended { set, by });
+        }
+        self.remove_set(set)
+    }
+
+    /// The same, whatever hangs on it.
+    pub(super) fn remove_set(&self, set: SetId) -> Result<()> {
         self.durably(|c| match c.execute("UPDATE backup_set SET state = 3 WHERE id = ?1", [set])? {
             0 => Err(CatalogError::NotFound { what: "set", name: set.to_string() }),
             _ => Ok(()),
@@ -36,6 +58,7 @@ impl Catalog {
                 break;
             }
         }
+        self.remove_seen(set, 0)?;
         self.durably(|c| {
             for table in ["fragment", "archive", "part"] {
                 c.execute(&format!("DELETE FROM {table} WHERE set_id = ?1"), [set])?;
@@ -113,6 +136,27 @@ impl Catalog {
             )?;
             Ok(())
         })?;
+        let seen: i64 = self.lock().connection.query_row(
+            "SELECT committed_seen FROM backup_set WHERE id = ?1",
+            [set],
+            |r| r.get(0),
+        )?;
+        self.remove_seen(set, seen as u64)?;
         Ok(dropped as u64)
+    }
+
+    /// Removes what a set saw, from this number on.
+    pub(super) fn remove_seen(&self, set: SetId, from: u64) -> Result<()> {
+        loop {
+            let gone = self.lock().transaction(false, |c| {
+                Ok(c.execute(
+                    "DELETE FROM seen WHERE key IN (SELECT key FROM seen WHERE key >= ?1 AND key < ?2 LIMIT ?3)",
+                    params![key(set, from), key(set, MAX_ORDINAL), SLICE_ROWS],
+                )?)
+            })?;
+            if gone == 0 {
+                return Ok(());
+            }
+        }
     }
 }

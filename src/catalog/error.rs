@@ -11,6 +11,17 @@ use crate::format::v1::index::IndexError;
 /// An error of the catalog.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
+    /// Increments would be lost with it.
+    #[error(
+        "set {set} holds what {} did not store again, as it was unchanged: they could not be restored without it. Give those up first, the newest before the others",
+        numbers(by)
+    )]
+    Depended {
+        /// The set.
+        set: SetId,
+        /// Those that hang on it.
+        by: Vec<SetId>,
+    },
     /// The file is not a catalog, or damaged. Move it aside and rebuild from tape.
     #[error("the catalog {path} is damaged")]
     Corrupt {
@@ -177,4 +188,9 @@ impl CatalogError {
             _ => false,
         }
     }
+}
+
+fn numbers(sets: &[SetId]) -> String {
+    let numbers: Vec<String> = sets.iter().map(ToString::to_string).collect();
+    format!("set{} {}", if sets.len() == 1 { "" } else { "s" }, numbers.join(", "))
 }

@@ -34,7 +34,8 @@ impl Export {
         let roots: Vec<String> = set.roots.iter().map(|r| escape(r)).collect();
         let mut lines = vec![format!(
             "set {} job={:?} host={:?} roots={roots:?} state={} started={} finished={:?} members={} bytes={} directories={} \
-             committed={} warnings={} compression={} recipients={:?} exclude={:?} one_file_system={}",
+             committed={} warnings={} compression={} recipients={:?} exclude={:?} one_file_system={} \
+             kind={} bases={:?} seen={}",
             set.uuid,
             set.job,
             set.host,
@@ -49,7 +50,10 @@ impl Export {
             set.compression,
             set.recipients,
             set.exclude,
-            set.one_file_system
+            set.one_file_system,
+            set.kind.as_str(),
+            set.bases,
+            set.seen
         )];
         for p in catalog.parts_of(set.id)? {
             lines.push(format!(
@@ -87,6 +91,7 @@ impl Export {
                 set.uuid, f.ordinal, f.archive, f.stream_offset, f.data_offset, f.data_length
             ));
         }
+        lines.extend(super::snapshots::lines(catalog, set)?);
         Ok(lines)
     }
 

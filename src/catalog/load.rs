@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::directories::Span;
 use super::ids::{Int, MAX_ORDINAL, optional_uint, uint};
-use super::sets::{SetState, id_by_uuid};
+use super::sets::{SetKind, SetState, id_by_uuid};
 use super::writer::Batch;
 use super::{
     Archive, Catalog, CatalogError, DirectoryId, Fragment, Result, SetId, VolumeId, archives, fragments,
@@ -50,6 +50,7 @@ struct Gathered {
     next: u64,
     frames: HashMap<u32, PackedFrames>,
     fragments: Vec<FragmentRow>,
+    seen: u64,
 }
 
 impl Gathered {
@@ -168,6 +169,9 @@ impl Catalog {
                 }
                 Section::Frames(archive, table) => gathered.frames.entry(archive).or_default().append(table),
                 Section::Fragments(rows) => gathered.fragments.extend(rows),
+                Section::Seen(plain) => {
+                    gathered.seen += self.load_seen(set, description.part, &plain)?;
+                }
                 Section::End { blocks, members } => {
                     ended =
                         blocks == gathered.blocks && members == description.members && gathered.next == end;
@@ -246,12 +250,16 @@ impl Catalog {
         let Some((start, end)) = range else { return Ok(()) };
         self.remove_blocks(set, start..end)?;
         let empty = self.durably(|c| {
+            c.execute(
+                "DELETE FROM seen WHERE key >= ?1 AND key < ?2 AND part = ?3",
+                params![super::ids::key(set, 0), super::ids::key(set, MAX_ORDINAL), part],
+            )?;
             c.execute("DELETE FROM part WHERE set_id = ?1 AND number = ?2", params![set, part])?;
             let left: i64 =
                 c.query_row("SELECT count(*) FROM part WHERE set_id = ?1", [set], |r| r.get(0))?;
             Ok(left == 0)
         })?;
-        if empty { self.delete_set(set) } else { Ok(()) }
+        if empty { self.remove_set(set) } else { Ok(()) }
     }
 }
 
@@ -276,8 +284,9 @@ fn begin(
         None => {
             connection.execute(
                 "INSERT INTO backup_set
-                   (uuid, job, host, roots, compression, recipients, state, started, exclude, one_file_system)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                   (uuid, job, host, roots, compression, recipients, state, started, exclude, one_file_system,
+                    kind, bases)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 params![
                     description.set,
                     information.job,
@@ -288,7 +297,9 @@ fn begin(
                     SetState::Interrupted as u8,
                     parse_time(&description.started)?,
                     serde_json::to_string(&information.exclude)?,
-                    information.one_file_system
+                    information.one_file_system,
+                    information.kind.as_deref().and_then(SetKind::from_name).unwrap_or_default() as u8,
+                    serde_json::to_string(&information.bases)?
                 ],
             )?;
             SetId(connection.last_insert_rowid())
@@ -354,6 +365,10 @@ fn finish(
     connection.execute(
         "UPDATE part SET loading = 0, directories = ?3 WHERE set_id = ?1 AND number = ?2",
         params![set, description.part, Int(gathered.directories)],
+    )?;
+    connection.execute(
+        "UPDATE backup_set SET committed_seen = committed_seen + ?2 WHERE id = ?1",
+        params![set, Int(gathered.seen)],
     )?;
     connection.execute(
         "UPDATE backup_set SET committed_members = max(committed_members, ?2), warnings = max(warnings, ?3) WHERE id = ?1",

@@ -44,6 +44,46 @@ impl SetState {
     }
 }
 
+/// What of its tree a set holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum SetKind {
+    /// All of it.
+    #[default]
+    Full = 0,
+    /// What changed since the newest complete set of its job.
+    Incremental = 1,
+    /// What changed since the newest full set of its job.
+    Differential = 2,
+}
+
+impl SetKind {
+    /// `full`, `incremental`, `differential`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SetKind::Full => "full",
+            SetKind::Incremental => "incremental",
+            SetKind::Differential => "differential",
+        }
+    }
+
+    /// The inverse of [`SetKind::as_str`].
+    pub fn from_name(name: &str) -> Option<SetKind> {
+        [SetKind::Full, SetKind::Incremental, SetKind::Differential]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+
+    fn from_number(number: u8) -> SetKind {
+        match number {
+            1 => SetKind::Incremental,
+            2 => SetKind::Differential,
+            _ => SetKind::Full,
+        }
+    }
+}
+
 /// A set to begin. Times are nanoseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSet {
@@ -65,6 +105,10 @@ pub struct NewSet {
     pub exclude: Vec<String>,
     /// Whether the walk stays on the file systems of the roots.
     pub one_file_system: bool,
+    /// What of the tree it will hold.
+    pub kind: SetKind,
+    /// Identities of the sets that hold what is unchanged, the nearest first.
+    pub bases: Vec<String>,
 }
 
 /// A set as the catalog knows it. Times are nanoseconds since the epoch.
@@ -104,11 +148,18 @@ pub struct BackupSet {
     pub exclude: Vec<String>,
     /// Whether the walk stayed on the file systems of the roots.
     pub one_file_system: bool,
+    /// What of the tree it holds.
+    pub kind: SetKind,
+    /// Identities of the sets that hold what was unchanged, the nearest first.
+    pub bases: Vec<String>,
+    /// Rows of what it saw; without any nothing can be built upon it.
+    pub seen: u64,
 }
 
 const SELECT: &str = "SELECT s.id, s.uuid, s.job, s.host, s.roots, s.state, s.started, s.finished,
    ifnull(sum(p.members), 0), ifnull(sum(p.bytes), 0), ifnull(sum(p.directories), 0), s.committed_members, s.warnings,
-   s.compression, s.recipients, s.exclude, s.one_file_system
+   s.compression, s.recipients, s.exclude, s.one_file_system,
+   s.kind, s.bases, s.committed_seen
  FROM backup_set s LEFT JOIN part p ON p.set_id = s.id AND p.loading = 0 WHERE s.state <> 3 AND";
 
 pub(super) fn json<T: serde::de::DeserializeOwned>(index: usize, text: &str) -> rusqlite::Result<T> {
@@ -137,6 +188,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BackupSet> {
         recipients: json(14, &row.get::<_, String>(14)?)?,
         exclude: json(15, &row.get::<_, String>(15)?)?,
         one_file_system: row.get(16)?,
+        kind: SetKind::from_number(row.get(17)?),
+        bases: json(18, &row.get::<_, String>(18)?)?,
+        seen: uint(row, 19)?,
     })
 }
 
@@ -186,8 +240,9 @@ impl Catalog {
         self.durably(|c| {
             c.execute(
                 "INSERT INTO backup_set
-                   (uuid, job, host, roots, compression, recipients, state, started, exclude, one_file_system)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9)",
+                   (uuid, job, host, roots, compression, recipients, state, started, exclude, one_file_system,
+                    kind, bases)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     new.uuid,
                     new.job,
@@ -197,7 +252,9 @@ impl Catalog {
                     serde_json::to_string(&new.recipients)?,
                     new.started,
                     serde_json::to_string(&new.exclude)?,
-                    new.one_file_system
+                    new.one_file_system,
+                    new.kind as u8,
+                    serde_json::to_string(&new.bases)?
                 ],
             )?;
             Ok(SetId(c.last_insert_rowid()))

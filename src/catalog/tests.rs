@@ -49,6 +49,8 @@ impl Rig {
             started: 1_000,
             exclude: Vec::new(),
             one_file_system: false,
+            kind: crate::catalog::SetKind::Full,
+            bases: Vec::new(),
         };
         let set = self.catalog.begin_set(&new).unwrap();
         self.part(set, 1, 0);

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::directories::span;
 use super::ids::{Int, key, uint};
 use super::sets::escape;
-use super::{Catalog, Part, Result, archives, fragments};
+use super::{Catalog, Part, Result, archives, fragments, snapshots};
 use crate::format::bytes::varint_length;
 use crate::format::v1::index::{
     DirectoryRow, FragmentRow, IndexWriter, Information, MAGIC, SECTION_OVERHEAD, SECTION_TARGET,
@@ -24,6 +24,8 @@ impl Catalog {
             warnings: set.warnings,
             exclude: set.exclude,
             one_file_system: set.one_file_system,
+            kind: (set.kind != super::SetKind::Full).then(|| set.kind.as_str().to_owned()),
+            bases: set.bases,
         })
     }
 
@@ -65,6 +67,7 @@ impl Catalog {
         if !split.is_empty() {
             writer.fragments(&split)?;
         }
+        snapshots::sections(&connection, part, |plain| Ok(writer.seen(plain)?))?;
         Ok(writer.finish()?)
     }
 
@@ -102,6 +105,9 @@ impl Catalog {
         if !split.is_empty() {
             total += section(split.len());
         }
+        let mut packed = IndexWriter::new(std::io::sink())?;
+        snapshots::sections(&connection, part, |plain| Ok(packed.seen(plain)?))?;
+        total += packed.written() - MAGIC.len() as u64;
         Ok(total + section(varint_length(count as u64) + varint_length(members as u64)))
     }
 }

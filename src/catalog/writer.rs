@@ -7,8 +7,10 @@ use rusqlite::{Connection, params};
 use super::directories::{Span, check_name, put_span};
 use super::ids::{Int, MAX_ORDINAL, key};
 use super::segment::SegmentBuilder;
+use super::snapshots::{self, SeenBuilder};
 use super::{Archive, Catalog, CatalogError, DirectoryId, Fragment, Result, SetId, archives, fragments};
 use crate::format::v1::block::{Block, BlockBuilder};
+use crate::format::v1::seen::SeenEntry;
 use crate::format::v1::{Kind, Member};
 
 /// Blocks that wait in memory for one transaction.
@@ -56,6 +58,7 @@ pub struct MemberWriter {
     members: u64,
     bytes: u64,
     directories: u64,
+    seen: Option<SeenBuilder>,
 }
 
 /// What waits for one transaction. Shared by backup and rebuild.
@@ -66,11 +69,23 @@ pub(super) struct Batch {
     blocks: Vec<Block>,
     bytes: usize,
     pub(super) spans: Vec<Span>,
+    /// What was seen in directories, encoded.
+    pub(super) seen: Vec<(DirectoryId, Vec<u8>)>,
+    /// Number of the next row of it.
+    pub(super) next_seen: u64,
 }
 
 impl Batch {
     pub(super) fn new(set: SetId) -> Self {
-        Batch { set, segment: SegmentBuilder::new(), blocks: Vec::new(), bytes: 0, spans: Vec::new() }
+        Batch {
+            set,
+            segment: SegmentBuilder::new(),
+            blocks: Vec::new(),
+            bytes: 0,
+            spans: Vec::new(),
+            seen: Vec::new(),
+            next_seen: 0,
+        }
     }
 
     pub(super) fn push(&mut self, block: Block) {
@@ -78,8 +93,15 @@ impl Batch {
         self.blocks.push(block);
     }
 
+    /// Counts the lists that were added behind the first `before`.
+    fn count_seen(&mut self, before: usize) {
+        self.bytes += self.seen.iter().skip(before).map(|row| row.1.len()).sum::<usize>();
+    }
+
     pub(super) fn is_due(&self) -> bool {
-        self.blocks.len() >= BATCH_BLOCKS || self.bytes >= BATCH_BYTES || self.spans.len() >= BATCH_SPANS
+        self.blocks.len() >= BATCH_BLOCKS
+            || self.bytes >= BATCH_BYTES
+            || self.spans.len() + self.seen.len() >= BATCH_SPANS
     }
 
     /// Writes what waits. `cut` also ends the segment: a part or a checkpoint ends here.
@@ -100,6 +122,10 @@ impl Batch {
         self.bytes = 0;
         for span in self.spans.drain(..) {
             put_span(connection, self.set, &span)?;
+        }
+        for (directory, list) in self.seen.drain(..) {
+            snapshots::insert(connection, self.set, self.next_seen, directory, 0, &list)?;
+            self.next_seen += 1;
         }
         if cut {
             self.segment.write(connection, self.set)?;
@@ -142,14 +168,42 @@ impl Catalog {
             members: 0,
             bytes: 0,
             directories: 0,
+            seen: None,
         }
     }
 }
 
 impl MemberWriter {
+    /// Keeps what is seen, too: [`MemberWriter::seen`] is called for each name that is no directory.
+    pub fn keep_seen(&mut self) -> Result<()> {
+        let set = self.catalog.set(self.set)?;
+        self.batch.next_seen = set.seen;
+        self.seen = Some(SeenBuilder::new(&self.catalog, &set)?);
+        Ok(())
+    }
+
+    /// A name of the current directory that was stored, or kept as it is in a base.
+    pub fn seen(&mut self, entry: SeenEntry) -> Result<()> {
+        let Some(open) = self.path.last() else { return Ok(()) };
+        let Some(builder) = &mut self.seen else { return Ok(()) };
+        let before = self.batch.seen.len();
+        builder.push(&self.catalog, open.span.directory, entry, &mut self.batch.seen)?;
+        self.batch.count_seen(before);
+        Ok(())
+    }
+
+    fn end_seen(&mut self) -> Result<()> {
+        let Some(builder) = &mut self.seen else { return Ok(()) };
+        let before = self.batch.seen.len();
+        builder.end(&self.catalog, &mut self.batch.seen)?;
+        self.batch.count_seen(before);
+        Ok(())
+    }
+
     /// Goes into a directory of the current one. Its own member, if it has one, is pushed next.
     pub fn enter(&mut self, name: &[u8]) -> Result<()> {
         check_name(name)?;
+        self.end_seen()?;
         let parent = self.path.last().map_or(DirectoryId::ROOT, |open| open.span.directory);
         let directory = self.catalog.lock().directory(parent, name)?;
         let span = Span { directory, first: self.next, own: false, direct: 0, subtree: 0 };
@@ -159,6 +213,7 @@ impl MemberWriter {
 
     /// Goes back to the parent; nothing happens at the root.
     pub fn leave(&mut self) -> Result<()> {
+        self.end_seen()?;
         if self.path.len() > 1
             && let Some(open) = self.path.pop()
         {
@@ -209,6 +264,9 @@ impl MemberWriter {
             open.span.own |= own;
             open.span.direct += 1;
         }
+        if own && let Some(builder) = &mut self.seen {
+            builder.begin(&self.catalog, directory, &mut self.batch.seen)?;
+        }
         self.builder.push(directory.0 as u64, member);
         self.next += 1;
         self.members += 1;
@@ -240,6 +298,7 @@ impl MemberWriter {
     /// Makes everything pushed so far visible, in one transaction that is on the disk when this returns.
     pub fn commit(&mut self, checkpoint: Checkpoint<'_>) -> Result<()> {
         self.cut();
+        self.end_seen()?;
         for open in &self.path {
             let subtree = self.next - open.span.first;
             if subtree > 0 {
@@ -256,6 +315,7 @@ impl MemberWriter {
             for fragment in checkpoint.fragments {
                 fragments::insert(c, fragment)?;
             }
+            snapshots::commit(c, set, batch.next_seen, checkpoint.archive.part)?;
             advance(c, set, next, counts, &checkpoint)
         })?;
         (self.members, self.bytes, self.directories) = (0, 0, 0);

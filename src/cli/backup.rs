@@ -9,7 +9,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::output::{Output, Tone};
 use super::{Outcome, interrupt, monitor, numbers, text};
-use crate::engine::{BackupReport, BackupRequest, Compression};
+use crate::engine::{BackupKind, BackupReport, BackupRequest, Compression};
 use crate::format::age::Recipient;
 
 /// Problems shown one by one; `--json` has more of them.
@@ -28,6 +28,9 @@ pub(super) struct BackupArgs {
     /// Go on with this interrupted set; without PATHs everything is as it was
     #[arg(long, value_name = "SET", value_parser = super::args::name())]
     resume: Option<String>,
+    /// Store everything, what changed since the newest complete set of the job, or what changed since its newest full one
+    #[arg(long, value_name = "full|incremental|differential", value_parser = kind)]
+    kind: Option<BackupKind>,
     /// Name of the job that the set belongs to [default: backup]
     #[arg(long, value_name = "NAME", value_parser = super::args::name())]
     job: Option<String>,
@@ -77,6 +80,10 @@ fn compression(text: &str) -> Result<Compression, String> {
     level.map(Compression::Zstd).ok_or_else(|| "say zstd, or zstd:LEVEL with a level from 1 to 19".to_owned())
 }
 
+fn kind(text: &str) -> Result<BackupKind, String> {
+    BackupKind::from_name(text).ok_or_else(|| "say full, incremental or differential".to_owned())
+}
+
 fn recipient(text: &str) -> Result<Recipient, String> {
     text.parse().map_err(|error: crate::format::age::AgeError| error.to_string())
 }
@@ -99,6 +106,7 @@ impl BackupArgs {
             pool: self.pool,
             auto_label: self.auto_label,
             set_uuid: None,
+            kind: self.kind.unwrap_or_default(),
             resume: self.resume,
         }
     }
@@ -128,6 +136,9 @@ fn warn(output: Output, report: &BackupReport) {
         let skipped = text::plural(report.skipped, "object");
         output.warning(&format!("{skipped} NOT stored; everything else is"));
     }
+    if report.no_base {
+        output.warning("no complete set of this job, machine and paths to build upon: this is a full set");
+    }
     if report.cancelled {
         output.warning("ended early, as asked: the set holds what was reached and is marked as interrupted; `reelward backup --resume SET` goes on");
     }
@@ -145,6 +156,10 @@ pub(super) fn describe(output: Output, report: &BackupReport) -> String {
         text::seconds(report.seconds),
         text::rate_note(report.bytes, report.seconds),
     );
+    if report.base.is_some() {
+        let unchanged = text::plural(report.unchanged, "file");
+        lines.push_str(&format!("{} {unchanged} unchanged, not stored again\n", report.kind.as_str()));
+    }
     if let Some(before) = report.resumed_behind {
         lines.push_str(&format!("resumed  behind {} of earlier runs\n", text::plural(before, "member")));
     }

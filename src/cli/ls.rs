@@ -119,6 +119,8 @@ fn set_json(row: &SetRow) -> Value {
         "host": set.host,
         "roots": set.roots.iter().map(|root| String::from_utf8_lossy(root).into_owned()).collect::<Vec<_>>(),
         "state": row.state(),
+        "kind": set.kind.as_str(),
+        "bases": set.bases,
         "is_complete": set.state == SetState::Complete && missing.is_empty(),
         "missing_parts": missing,
         "started": text::rfc3339(set.started),

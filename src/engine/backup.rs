@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::allocate::Allocator;
 use super::hardware_key::{self, NewKey};
-use super::{Appliance, EngineError, index_file};
+use super::{Appliance, EngineError, increment, index_file};
 use crate::catalog::{
-    Archive, BackupSet, Checkpoint, Fragment, MemberWriter, NewPart, NewSet, SetId, SetState, Volume,
-    VolumeStatus,
+    Archive, BackupSet, Checkpoint, Fragment, MemberWriter, NewPart, NewSet, SetId, SetKind, SetState,
+    Volume, VolumeStatus,
 };
 use crate::drive::Drive;
 use crate::format::age::Recipient;
@@ -74,6 +74,9 @@ pub struct BackupRequest {
     /// Identity of the new set (RFC 9562, lower case), for a caller that must name it before it begins; made up when
     /// not given. [`Progress`] tells the number of the set as soon as it has one.
     pub set_uuid: Option<String>,
+    /// All of the tree, or what changed. Without a set to build upon it becomes a full one, and the report says so. A set
+    /// that is resumed stays what it is.
+    pub kind: SetKind,
     /// Go on with this interrupted set (number, identity or a beginning of that). Without `paths` everything is as it was;
     /// what is given must be as it was.
     pub resume: Option<String>,
@@ -96,6 +99,7 @@ impl Default for BackupRequest {
             pool: None,
             auto_label: false,
             set_uuid: None,
+            kind: SetKind::Full,
             resume: None,
         }
     }
@@ -130,6 +134,14 @@ pub struct BackupReport {
     pub is_virtual: bool,
     /// Members that earlier runs of the set had stored, where it was continued.
     pub resumed_behind: Option<u64>,
+    /// What it became.
+    pub kind: SetKind,
+    /// What was asked for was an increment, and there was nothing to build it upon.
+    pub no_base: bool,
+    /// Identity of the set that it is built upon.
+    pub base: Option<String>,
+    /// Files and the like that are unchanged since, and were not stored again.
+    pub unchanged: u64,
 }
 
 /// Problems told one by one; the rest is counted.
@@ -169,12 +181,19 @@ impl Appliance {
             Some(resumed) => resumed.roots.clone(),
             None => absolute(&request.paths)?,
         };
+        let stored_roots: Vec<Vec<u8>> =
+            roots.iter().map(|root| root.clone().into_os_string().into_vec()).collect();
+        let base = match &resumed {
+            Some(resumed) => self.base_of(&resumed.set)?,
+            None => increment::base(self.catalog(), request.kind, (&request.job, &host(), &stored_roots))?,
+        };
         let selection = Selection {
-            roots: roots.clone(),
+            roots,
             exclude: request.exclude.clone(),
             one_file_system: request.one_file_system,
             never: self.own_directories(),
             after: resumed.as_ref().and_then(|resumed| resumed.after.clone()),
+            baseline: base.as_ref().map(|base| increment::baseline(self.catalog(), base)).transpose()?,
         };
         let mut held = None;
         if let Some(resumed) = &resumed {
@@ -207,7 +226,7 @@ impl Appliance {
         let source = FileTree::start(&selection, cores)?;
         let set_row = match &resumed {
             Some(resumed) => self.catalog().reopen_set(resumed.set.id)?,
-            None => self.new_set(request, roots)?,
+            None => self.new_set(request, stored_roots, base.as_ref())?,
         };
         let (set, set_uuid) = (set_row.id, set_row.uuid.clone());
         let _held = held.or_else(|| self.sets_in_use().hold(set));
@@ -253,7 +272,11 @@ impl Appliance {
         let problems = Problems { before: set_row.warnings, ..Problems::default() };
         let reporting = Reporting { progress, cancel, problems: &|problem| problems.note(&problem) };
         let start = PartStart { number, first_archive: last_archive + 1, remaining };
-        let writer = self.catalog().writer(set, set_row.committed)?;
+        let mut writer = self.catalog().writer(set, set_row.committed)?;
+        // Where an earlier run kept nothing, the rest alone would be wrong.
+        if set_row.seen > 0 || set_row.committed == 0 {
+            writer.keep_seen()?;
+        }
         let shared = Mutex::new(Current { volume, last_archive, given_up: false });
         let mut index = CatalogIndex { writer, set, pieces: Vec::new(), shared: &shared };
         let mut parts = Parts {
@@ -299,25 +322,53 @@ impl Appliance {
             skipped,
             cancelled: stored.cancelled,
             is_virtual,
+            no_base: resumed.is_none() && set_row.kind != request.kind,
             resumed_behind: resumed.map(|resumed| resumed.set.committed),
+            kind: set_row.kind,
+            base: base.map(|base| base.uuid),
+            unchanged: stored.unchanged,
         })
     }
 
     /// A set that begins.
-    fn new_set(&self, request: &BackupRequest, roots: Vec<PathBuf>) -> Result<BackupSet, EngineError> {
+    fn new_set(
+        &self,
+        request: &BackupRequest,
+        roots: Vec<Vec<u8>>,
+        base: Option<&BackupSet>,
+    ) -> Result<BackupSet, EngineError> {
         let set = self.catalog().begin_set(&NewSet {
             uuid: request.set_uuid.clone().unwrap_or_else(super::new_uuid),
             job: request.job.clone(),
-            host: nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default(),
-            roots: roots.into_iter().map(|root| root.into_os_string().into_vec()).collect(),
+            host: host(),
+            roots,
             compression: request.compression.name().into(),
             recipients: request.recipients.iter().map(ToString::to_string).collect(),
             started: super::now(),
             exclude: request.exclude.clone(),
             one_file_system: request.one_file_system,
+            kind: base.map_or(SetKind::Full, |_| request.kind),
+            bases: base
+                .map(|base| std::iter::once(&base.uuid).chain(&base.bases).cloned().collect())
+                .unwrap_or_default(),
         })?;
         Ok(self.catalog().set(set)?)
     }
+
+    /// What a set that goes on was built upon.
+    fn base_of(&self, set: &BackupSet) -> Result<Option<BackupSet>, EngineError> {
+        let Some(uuid) = set.bases.first() else { return Ok(None) };
+        let base = self.catalog().set_by_uuid(uuid)?;
+        base.map(Some).ok_or_else(|| EngineError::NotResumable {
+            set: set.uuid.clone(),
+            reason: format!("set {uuid}, which it is built upon, is not in the catalog"),
+        })
+    }
+}
+
+/// Name of this machine.
+fn host() -> String {
+    nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Absolute roots, sorted, none below another: each object is met once.
@@ -374,9 +425,14 @@ struct CatalogIndex<'a> {
 impl Index<EngineError> for CatalogIndex<'_> {
     fn rows(&mut self, rows: Vec<IndexRow>) -> Result<(), EngineError> {
         for row in rows {
+            // Behind a member that was given up nothing counts: the set can go on with that one.
+            if lock(self.shared).given_up {
+                return Ok(());
+            }
             match row {
                 IndexRow::Enter(name) => self.writer.enter(&name)?,
                 IndexRow::Leave => self.writer.leave()?,
+                IndexRow::Seen(seen) => self.writer.seen(seen)?,
                 IndexRow::Member(member) => self.writer.push(&member)?,
                 IndexRow::Streamed { mut member, sha256 } => match sha256.recv() {
                     Ok(hash) => {

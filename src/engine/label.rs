@@ -4,7 +4,7 @@ use super::error::OperatorRequest;
 use super::fence::{self, Identity};
 use super::station::Loader;
 use super::{Appliance, EngineError, transfer};
-use crate::catalog::{Catalog, NewVolume, Volume, VolumeId, VolumeStatus};
+use crate::catalog::{BackupSet, Catalog, CatalogError, NewVolume, Volume, VolumeId, VolumeStatus};
 use crate::drive::Drive;
 use crate::format::v1::volume::{self, Found, VolumeFile};
 
@@ -304,17 +304,29 @@ impl Rows {
             return Err(EngineError::InUse { what: "barcode", name: barcode.to_owned() });
         }
         if request.destroy_sets {
-            return Ok(());
+            return check_increments(catalog, &self.sets(catalog)?);
         }
         self.each().try_for_each(|volume| check_sets(catalog, volume, &volumes))
     }
 
-    /// Takes what is on the cartridge out of the catalog; returns the row that stays, not labelled now.
-    fn forget(self, catalog: &Catalog) -> Result<Option<VolumeId>, EngineError> {
+    /// The sets on it, increments before what they are built upon.
+    fn sets(&self, catalog: &Catalog) -> Result<Vec<BackupSet>, EngineError> {
+        let mut sets: Vec<BackupSet> = Vec::new();
         for volume in self.each() {
             for set in catalog.sets_on_volume(volume.id)? {
-                catalog.delete_set(set.id)?;
+                if sets.iter().all(|known| known.id != set.id) {
+                    sets.push(set);
+                }
             }
+        }
+        sets.sort_by_key(|set| std::cmp::Reverse(set.bases.len()));
+        Ok(sets)
+    }
+
+    /// Takes what is on the cartridge out of the catalog; returns the row that stays, not labelled now.
+    fn forget(self, catalog: &Catalog) -> Result<Option<VolumeId>, EngineError> {
+        for set in self.sets(catalog)? {
+            catalog.delete_set(set.id)?;
         }
         if let Some(old) = self.old {
             catalog.remove_volume(old.id)?;
@@ -323,6 +335,18 @@ impl Rows {
         catalog.unlabel_volume(kept.id)?;
         Ok(Some(kept.id))
     }
+}
+
+/// What increments elsewhere are built upon is not given up.
+fn check_increments(catalog: &Catalog, sets: &[BackupSet]) -> Result<(), EngineError> {
+    for set in sets {
+        let mut by = catalog.dependents(set)?;
+        by.retain(|other| sets.iter().all(|own| own.id != *other));
+        if !by.is_empty() {
+            return Err(CatalogError::Depended { set: set.id, by }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Sets are given up only when that was asked for.

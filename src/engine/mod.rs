@@ -12,6 +12,7 @@ mod drives;
 mod error;
 mod fence;
 mod hardware_key;
+mod increment;
 mod index_file;
 mod jobs;
 mod label;
@@ -32,7 +33,7 @@ mod tapes;
 mod transfer;
 mod verify;
 
-pub use crate::catalog::CheckReport;
+pub use crate::catalog::{CheckReport, SetKind as BackupKind};
 pub use appliance::{Appliance, Held, HeldVolume, InUse, SetsInUse, Settings, VolumesInUse};
 pub use backup::{BackupReport, BackupRequest, Compression};
 pub use batch_label::{BatchLabelRequest, BatchLabelStatus, BatchTape};

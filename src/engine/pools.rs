@@ -37,6 +37,17 @@ pub fn apply_retention(catalog: &Catalog, now: i64) -> Result<Vec<VolumeId>, Eng
             holds.entry(volume.id).or_default().push(set.id.0);
         }
     }
+    // What increments are built upon lives as long as they do.
+    let sets = catalog.sets()?;
+    let numbers: HashMap<&str, i64> = sets.iter().map(|set| (set.uuid.as_str(), set.id.0)).collect();
+    for set in &sets {
+        let Some(until) = lives.get(&set.id.0).copied() else { continue };
+        for base in set.bases.iter().filter_map(|base| numbers.get(base.as_str())) {
+            if let Some(known) = lives.get_mut(base) {
+                *known = known.zip(until).map(|(one, other)| one.max(other));
+            }
+        }
+    }
     let is_over = |set: &i64| lives.get(set).copied().flatten().is_some_and(|until| until <= now);
     let expired: Vec<VolumeId> = volumes
         .iter()
@@ -90,6 +101,8 @@ mod tests {
                 recipients: vec![],
                 exclude: vec![],
                 one_file_system: false,
+                kind: crate::catalog::SetKind::Full,
+                bases: Vec::new(),
                 started: 0,
             };
             let set = self.catalog.begin_set(&new).unwrap();

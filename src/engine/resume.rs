@@ -124,9 +124,21 @@ fn after(catalog: &Catalog, set: &BackupSet) -> Result<Option<After>, EngineErro
     };
     let (_, directory, member) =
         catalog.members(set.id, last..set.committed)?.next().transpose()?.ok_or_else(lost)?;
-    let path = catalog.paths()?.path_of_member(directory, &member)?;
     let known = Arc::new(Stored { catalog: catalog.clone(), set: set.id });
-    Ok(Some(After { path, directory: member.kind == Kind::Directory, known }))
+    let parent = catalog.path_of(directory)?;
+    let is_directory = member.kind == Kind::Directory;
+    // What is unchanged comes behind the last member too. Only of that one it may be missing that it was seen.
+    let seen = is_directory
+        || catalog.snapshot(set)?.directory(&parent)?.iter().any(|entry| entry.name == member.name);
+    let parts = catalog.parts_of(set.id)?;
+    let part = parts.iter().find(|part| part.ordinals().contains(&last)).map_or(1, |part| part.number);
+    if seen && let Some((path, name)) = catalog.last_seen(set, part)? {
+        let directory = name.is_none();
+        let path = name.map_or(path.clone(), |name| [&path[..], b"/", &name].concat());
+        return Ok(Some(After { path, directory, known }));
+    }
+    let path = catalog.paths()?.path_of_member(directory, &member)?;
+    Ok(Some(After { path, directory: is_directory, known }))
 }
 
 /// What the set has already.

@@ -12,6 +12,7 @@ mod writer;
 
 use crate::drive::{BlockAddress, Drive, DriveError, FileNumber};
 use crate::format::age::Recipient;
+use crate::format::v1::seen::SeenEntry;
 use crate::format::v1::{FrameTable, Member};
 
 pub use prefetch::Prefetch;
@@ -73,6 +74,8 @@ pub enum IndexRow {
     Enter(Vec<u8>),
     /// Up.
     Leave,
+    /// The name just stored, or one that was kept as it is in a base.
+    Seen(SeenEntry),
     /// A member, complete in the stream.
     Member(Member),
     /// A member whose hash is still being taken.
@@ -163,6 +166,8 @@ pub struct Stored {
     pub bytes: u64,
     /// Bytes on tape, indexes excepted.
     pub stored_bytes: u64,
+    /// Names that were kept as they are in a base.
+    pub unchanged: u64,
     /// Volumes used.
     pub parts: u32,
     /// Whether the task was cancelled before its end.

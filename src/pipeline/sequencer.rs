@@ -24,6 +24,8 @@ pub(super) enum ToIndex {
 
 /// Bytes of an index row beyond its name and link, at the very most on average.
 const ROW_BYTES: u64 = 64;
+/// Bytes of what is kept of a name beyond that, at the very most on average.
+const SEEN_BYTES: u64 = 40;
 /// Room kept for what closes a part: zero blocks, short records, filemarks, `set.json`, age's overhead.
 const CLOSING_BYTES: u64 = 192 * 1024;
 /// A split must leave at least this much of a member on the volume.
@@ -63,6 +65,8 @@ pub(super) struct Sequencer<'a> {
     links: HashMap<(u64, u64), (Vec<u8>, u64)>,
     totals: Stored,
     frame_bytes: u64,
+    /// Something was seen since the last archive ended.
+    unsaved: bool,
 }
 
 /// A file being streamed.
@@ -95,6 +99,7 @@ impl<'a> Sequencer<'a> {
             links: HashMap::new(),
             totals: Stored::default(),
             frame_bytes,
+            unsaved: false,
         }
     }
 
@@ -138,6 +143,9 @@ impl<'a> Sequencer<'a> {
                 }
             }
         }
+        if self.unsaved {
+            self.open_archive()?; // what was seen becomes durable with an archive
+        }
         self.end_archive(true)?;
         let ending = if self.totals.cancelled { Ending::Interrupted } else { Ending::Complete };
         let (reply, done) = bounded(1);
@@ -153,8 +161,8 @@ impl<'a> Sequencer<'a> {
         let mut written = 0;
         let mut bytes = 0;
         let mut members = 0;
-        // Nothing is written where the walk only goes up.
-        if segment.rows.iter().any(|row| !matches!(row, Row::Leave)) {
+        // Nothing is written where the walk only goes up, or over what is unchanged.
+        if segment.rows.iter().any(|row| matches!(row, Row::Member { .. } | Row::Enter(_))) {
             self.open_archive()?;
         }
         let whole = self.has_room(segment.bytes.len() as u64, segment_index_bytes(&segment.rows))?;
@@ -173,6 +181,13 @@ impl<'a> Sequencer<'a> {
                     let parent = self.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                     self.path.truncate(parent);
                     rows.push(IndexRow::Leave);
+                    continue;
+                }
+                Row::Seen(seen) => {
+                    self.index_bytes += seen.name.len() as u64 + SEEN_BYTES;
+                    self.totals.unchanged += u64::from(seen.origin > 0);
+                    self.unsaved = true;
+                    rows.push(IndexRow::Seen(seen.clone()));
                     continue;
                 }
                 Row::Member { member, start, end } => (member, *start, *end),
@@ -204,7 +219,8 @@ impl<'a> Sequencer<'a> {
             }
         }
         self.write(&segment.bytes[written..])?;
-        if let Some(IndexRow::Member(last)) = rows.last() {
+        let last = rows.iter().rev().find(|row| !matches!(row, IndexRow::Seen(_)));
+        if let Some(IndexRow::Member(last)) = last {
             let directory = self.path.len();
             if last.kind != Kind::Directory {
                 push_component(&mut self.path, &last.name);
@@ -517,6 +533,7 @@ impl<'a> Sequencer<'a> {
         self.shared.index.send(ToIndex::EndArchive).map_err(|_| StreamError::Closed)?;
         self.archive += 1;
         self.position = 0;
+        self.unsaved = false;
         Ok(())
     }
 
@@ -546,6 +563,7 @@ fn segment_index_bytes(rows: &[Row]) -> u64 {
         .map(|row| match row {
             Row::Member { member, .. } => index_bytes(member),
             Row::Enter(name) => name.len() as u64 + 24,
+            Row::Seen(seen) => seen.name.len() as u64 + SEEN_BYTES,
             Row::Leave => 0,
         })
         .sum()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crossbeam_channel::Receiver;
 
+use crate::format::v1::seen::SeenEntry;
 use crate::format::v1::{Entry, Member, Notes};
 
 /// One step of a directory walk, in stream order.
@@ -15,6 +16,8 @@ pub enum Row {
     Enter(Vec<u8>),
     /// The walk leaves the innermost component.
     Leave,
+    /// The name just stored, or one that is as the baseline has it and is not stored again.
+    Seen(SeenEntry),
     /// A whole member: bytes `start..end` of its segment, headers and padding included. `member.archive` and
     /// `member.offset` are filled in by the pipeline.
     Member {

@@ -15,6 +15,7 @@ mod faults;
 mod hardware_encryption;
 mod iscsi;
 mod library;
+mod increments;
 mod rebuild;
 mod refusals;
 mod reservations;

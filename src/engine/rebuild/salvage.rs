@@ -291,6 +291,8 @@ impl Task<'_> {
                     started: place.not_before,
                     exclude: Vec::new(),
                     one_file_system: false,
+                    kind: crate::catalog::SetKind::Full,
+                    bases: Vec::new(),
                 })?;
                 self.catalog.set(id)?
             }

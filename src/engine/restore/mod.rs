@@ -5,7 +5,7 @@ mod select;
 mod streamed;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -14,9 +14,9 @@ use super::{Appliance, EngineError, hardware_key};
 use crate::catalog::{BackupSet, SetId};
 use crate::format::age::Identity;
 use crate::format::v1::keys_file::key_name;
-use crate::format::v1::shown;
+use crate::format::v1::{Entry, Kind, Timestamp, shown};
 use crate::pipeline::{Phase, Progress, Unpacked};
-use crate::sources::extract::{ExtractOptions, Extractor, Outcome};
+use crate::sources::extract::{ExtractError, ExtractOptions, Extractor, Outcome};
 
 pub(super) use read_back::{ReadBack, Sink};
 pub use select::{PlannedSet, PlannedVolume, RestorePlan};
@@ -189,6 +189,34 @@ impl Appliance {
             let sink = Sink::new(Some(extractor.clone()), report.clone());
             ReadBack::new(self.catalog(), &mut station, set, &request.identities, progress, cancel)
                 .run(&planned.selection, sink)?;
+        }
+        for relink in &plan.relinks {
+            if cancel.load(Ordering::Relaxed) {
+                break;
+            }
+            let entry = Entry {
+                link: relink.link.clone(),
+                mtime: Timestamp::from_nanos(relink.member.mtime),
+                ..Entry::new(relink.path.clone(), Kind::HardLink)
+            };
+            match extractor.hard_link(&entry, &relink.path, &relink.link) {
+                Ok(outcome) => report.note(&relink.path, 0, Unpacked::Done(outcome)),
+                // The other name could not be restored; this one has the content as well.
+                Err(ExtractError::LinkTargetMissing { .. }) => {
+                    let sink = Sink::new(Some(extractor.clone()), report.clone());
+                    let only = relink.ordinal..relink.ordinal + 1;
+                    ReadBack::new(
+                        self.catalog(),
+                        &mut station,
+                        relink.set,
+                        &request.identities,
+                        progress,
+                        cancel,
+                    )
+                    .run(&[only], sink)?;
+                }
+                Err(error) => report.fault(&relink.path, chain(&error)),
+            }
         }
         progress.phase(Phase::Finishing);
         for error in extractor.finish_directories() {

@@ -1,10 +1,13 @@
 //! Which members of which set are wanted, as ranges of ordinals: tape order by itself.
 
+use std::ffi::OsStr;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::EngineError;
-use crate::catalog::{BackupSet, Catalog, FindQuery, SetState};
-use crate::format::v1::Kind;
+use crate::catalog::{BackupSet, Catalog, FindQuery, Kept, SetId, SetState};
+use crate::format::v1::{Kind, Member};
 
 /// What a restore reads: the newest version of everything asked for.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -15,6 +18,24 @@ pub struct RestorePlan {
     pub bytes: u64,
     /// The sets that are read, the newest first.
     pub sets: Vec<PlannedSet>,
+    /// Names that become links to others instead of being read.
+    #[serde(skip)]
+    pub(super) relinks: Vec<Relink>,
+}
+
+/// A further name of a file that another set holds.
+#[derive(Debug, Clone)]
+pub(super) struct Relink {
+    /// The set that holds this name, as a file of its own.
+    pub(super) set: SetId,
+    /// Its member there.
+    pub(super) ordinal: u64,
+    /// The member.
+    pub(super) member: Member,
+    /// Stored path.
+    pub(super) path: Vec<u8>,
+    /// Stored path of the name that is read.
+    pub(super) link: Vec<u8>,
 }
 
 /// What is read of one set.
@@ -89,30 +110,49 @@ pub(super) fn plan(
     };
     let mut matched = vec![false; patterns.len()];
     let mut covered: Vec<Vec<u8>> = Vec::new();
-    let mut sets = Vec::new();
+    let mut chosen: Vec<Chosen> = Vec::new();
+    let mut linked = Vec::new();
     for set in candidates {
-        let mut wanted = Vec::new();
-        if patterns.is_empty() {
-            let end = catalog.parts_of(set.id)?.iter().map(|part| part.ordinals().end).max().unwrap_or(0);
-            wanted.push(0..end);
+        let everything = catalog.parts_of(set.id)?.iter().map(|part| part.ordinals().end).max().unwrap_or(0);
+        let own = wanted(catalog, &set, 0..everything, patterns, &mut matched)?;
+        choose(catalog, &mut chosen, &set, own, &covered)?;
+        // What it left in older sets matters where no newer set has its roots.
+        let is_covered = set.roots.iter().all(|root| {
+            covered
+                .iter()
+                .any(|above| Path::new(OsStr::from_bytes(stored(root))).starts_with(OsStr::from_bytes(above)))
+        });
+        let kept = if is_covered { Kept::default() } else { catalog.kept(&set)? };
+        for (base, ranges) in kept.sets {
+            let base = catalog.set(base)?;
+            let mut left = Vec::new();
+            let all = ranges.last().map_or(0, |last| last.end);
+            for range in wanted(catalog, &base, 0..all, patterns, &mut Vec::new())? {
+                left.extend(intersect(&ranges, &range));
+            }
+            if !left.is_empty() && !patterns.is_empty() {
+                for (pattern, matched) in patterns.iter().zip(&mut matched) {
+                    let found = select(catalog, &base, pattern)?;
+                    *matched |= found.iter().any(|range| !intersect(&ranges, range).is_empty());
+                }
+            }
+            choose(catalog, &mut chosen, &base, left, &covered)?;
         }
-        for (pattern, matched) in patterns.iter().zip(&mut matched) {
-            let found = select(catalog, &set, pattern)?;
-            *matched |= !found.is_empty();
-            wanted.extend(found);
+        linked.extend(kept.linked);
+        if let Some(last) = chosen.iter_mut().find(|chosen| chosen.set.id == set.id) {
+            last.missing += kept.missing;
         }
-        let mut newer = Vec::new();
-        for root in &covered {
-            newer.extend(below(catalog, &set, root)?);
-        }
-        let selection = subtract(merge(wanted), &merge(newer));
-        covered.extend(set.roots.iter().map(|root| {
-            let start = root.iter().position(|byte| *byte != b'/').unwrap_or(root.len());
-            root[start..].to_vec()
-        }));
-        if !selection.is_empty() {
-            sets.push(describe(catalog, set, selection)?);
-        }
+        covered.extend(set.roots.iter().map(|root| stored(root).to_vec()));
+    }
+    let mut relinks = Vec::new();
+    for names in linked {
+        relink(catalog, &mut chosen, names, &mut relinks)?;
+    }
+    chosen.retain(|chosen| !chosen.selection.is_empty());
+    let mut sets = Vec::new();
+    for Chosen { set, selection, missing } in chosen {
+        let planned = describe(catalog, set, merge(selection))?;
+        sets.push(PlannedSet { missing: planned.missing + missing, ..planned });
     }
     if let Some((pattern, _)) = patterns.iter().zip(&matched).find(|(_, matched)| !**matched) {
         return Err(EngineError::NothingFound { pattern: pattern.clone() });
@@ -120,9 +160,103 @@ pub(super) fn plan(
     if sets.is_empty() {
         return Err(EngineError::NothingFound { pattern: set.unwrap_or("the catalog").to_owned() });
     }
-    let members = sets.iter().map(|set| set.members).sum();
+    let members: u64 = sets.iter().map(|set| set.members).sum();
     let bytes = sets.iter().map(|set| set.bytes).sum();
-    Ok(RestorePlan { members, bytes, sets })
+    Ok(RestorePlan { members: members + relinks.len() as u64, bytes, sets, relinks })
+}
+
+/// A root as members have it.
+fn stored(root: &[u8]) -> &[u8] {
+    let start = root.iter().position(|byte| *byte != b'/').unwrap_or(root.len());
+    root.get(start..).unwrap_or_default()
+}
+
+/// What is read of a set, for its own state or that of one built upon it.
+struct Chosen {
+    set: BackupSet,
+    selection: Vec<Range<u64>>,
+    missing: u64,
+}
+
+/// Adds `ordinals` of a set, without what newer sets have below their roots.
+fn choose(
+    catalog: &Catalog,
+    chosen: &mut Vec<Chosen>,
+    set: &BackupSet,
+    ordinals: Vec<Range<u64>>,
+    covered: &[Vec<u8>],
+) -> Result<(), EngineError> {
+    let mut newer = Vec::new();
+    for root in covered {
+        newer.extend(below(catalog, set, root)?);
+    }
+    let selection = subtract(merge(ordinals), &merge(newer));
+    if selection.is_empty() {
+        return Ok(());
+    }
+    match chosen.iter_mut().find(|chosen| chosen.set.id == set.id) {
+        Some(known) => known.selection.extend(selection),
+        None => chosen.push(Chosen { set: set.clone(), selection, missing: 0 }),
+    }
+    Ok(())
+}
+
+/// Takes names of one file that different sets hold out of what is read, but for those of one set.
+fn relink(
+    catalog: &Catalog,
+    chosen: &mut [Chosen],
+    names: Vec<(SetId, Vec<u8>)>,
+    relinks: &mut Vec<Relink>,
+) -> Result<(), EngineError> {
+    let mut first: Option<(SetId, Vec<u8>)> = None;
+    for (set, path) in names {
+        let Some((ordinal, member)) = catalog.lookup(set, &path)? else { continue };
+        let window = ordinal..ordinal + 1;
+        let Some(holder) = chosen.iter_mut().find(|chosen| chosen.set.id == set) else { continue };
+        let selection = merge(std::mem::take(&mut holder.selection));
+        let is_wanted = !intersect(&selection, &window).is_empty();
+        holder.selection = match &first {
+            Some((other, link)) if is_wanted && *other != set => {
+                relinks.push(Relink { set, ordinal, member, path, link: link.clone() });
+                subtract(selection, &[window])
+            }
+            Some(_) => selection,
+            None => {
+                first = is_wanted.then_some((set, path));
+                selection
+            }
+        };
+    }
+    Ok(())
+}
+
+/// Ordinals of a set that the patterns ask for; all where there is none.
+fn wanted(
+    catalog: &Catalog,
+    set: &BackupSet,
+    everything: Range<u64>,
+    patterns: &[String],
+    matched: &mut [bool],
+) -> Result<Vec<Range<u64>>, EngineError> {
+    if patterns.is_empty() {
+        return Ok(vec![everything]);
+    }
+    let mut wanted = Vec::new();
+    for (number, pattern) in patterns.iter().enumerate() {
+        let found = select(catalog, set, pattern)?;
+        if let Some(matched) = matched.get_mut(number) {
+            *matched |= !found.is_empty();
+        }
+        wanted.extend(found);
+    }
+    Ok(wanted)
+}
+
+/// What of `ranges`, sorted and disjoint, lies in `window`.
+fn intersect(ranges: &[Range<u64>], window: &Range<u64>) -> Vec<Range<u64>> {
+    let start = ranges.partition_point(|range| range.end <= window.start);
+    let reached = ranges.get(start..).unwrap_or_default().iter().take_while(|range| range.start < window.end);
+    reached.map(|range| range.start.max(window.start)..range.end.min(window.end)).collect()
 }
 
 /// Ordinals of a path of a set: a directory with all it holds, or one object.

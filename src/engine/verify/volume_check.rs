@@ -14,7 +14,7 @@ use crate::format::v1::block::BlockReader;
 use crate::format::v1::index::{IndexReader, PartState, Section, SetDescription, directory_rows};
 use crate::format::v1::index_file::IndexFileReader;
 use crate::format::v1::tar_reader::Sequential;
-use crate::format::v1::volume;
+use crate::format::v1::{seen, shown, volume};
 
 /// What was found on one volume beside its members.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -219,6 +219,14 @@ fn members(catalog: &Catalog, part: &Part, plain: &mut dyn Read) -> Result<(), F
                     .any(|part| part == table.as_bytes())
                 {
                     return Err(differs(&format!("the frame table of archive {archive}")));
+                }
+            }
+            Section::Seen(plain) => {
+                for row in seen::directories(&plain) {
+                    let (path, list) = row.map_err(|_| differs("what was seen"))?;
+                    if !ours(catalog.has_seen(part, path, list))? {
+                        return Err(differs(&format!("what was seen in /{}", shown(path))));
+                    }
                 }
             }
             Section::Fragments(found) => {

@@ -150,6 +150,12 @@ pub struct Information {
     /// Whether the walk stayed on the file systems of the roots.
     #[serde(default, skip_serializing_if = "is_false")]
     pub one_file_system: bool,
+    /// `incremental` or `differential`; absent for a full set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Sets that hold what was unchanged, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
@@ -301,6 +307,9 @@ impl FromIterator<(u32, u32)> for PackedFrames {
     }
 }
 
+/// zstd level of sections `w`.
+const SEEN_LEVEL: i32 = 3;
+
 /// Writes the sections of `members.bin`. The caller keeps their order.
 pub struct IndexWriter<W> {
     out: W,
@@ -314,6 +323,11 @@ impl<W: Write> IndexWriter<W> {
     pub fn new(mut out: W) -> Result<Self, IndexError> {
         out.write_all(MAGIC)?;
         Ok(IndexWriter { out, written: MAGIC.len() as u64, blocks: 0, members: 0 })
+    }
+
+    /// Bytes so far.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     fn section(&mut self, kind: u8, payload: &[&[u8]]) -> Result<(), IndexError> {
@@ -360,6 +374,12 @@ impl<W: Write> IndexWriter<W> {
         self.section(b'S', &[rows])
     }
 
+    /// Section `w`: directories that [`put_directory`](super::seen::put_directory) wrote.
+    pub fn seen(&mut self, plain: &[u8]) -> Result<(), IndexError> {
+        let packed = zstd::bulk::compress(plain, SEEN_LEVEL)?;
+        self.section(b'w', &[&packed])
+    }
+
     /// Section `E`; returns the bytes of the whole `members.bin`.
     pub fn finish(mut self) -> Result<u64, IndexError> {
         let mut payload = Vec::new();
@@ -384,6 +404,8 @@ pub enum Section {
     Frames(u32, PackedFrames),
     /// `S`.
     Fragments(Vec<FragmentRow>),
+    /// `w`, unpacked; see [`directories`](super::seen::directories).
+    Seen(Vec<u8>),
     /// `E`: blocks and members that must have come.
     End {
         /// Sections `M`.
@@ -449,9 +471,16 @@ impl<R: Read> IndexReader<R> {
 
     /// The next section; `None` after `E`. A stream that ends before `E` is an error.
     pub fn next_section(&mut self) -> Result<Option<Section>, IndexError> {
-        if self.ended {
-            return Ok(None);
+        while !self.ended {
+            if let Some(section) = self.section()? {
+                return Ok(Some(section));
+            }
         }
+        Ok(None)
+    }
+
+    /// One section; none where it is of a later version and may be passed over.
+    fn section(&mut self) -> Result<Option<Section>, IndexError> {
         let mut head = [0u8; 9];
         self.input.read_exact(&mut head)?;
         let [kind, length @ ..] = head;
@@ -480,6 +509,8 @@ impl<R: Read> IndexReader<R> {
                     _ => return Err(IndexError::Malformed('E')),
                 }
             }
+            b'w' => Section::Seen(zstd::bulk::decompress(&payload, MAX_SECTION as usize)?),
+            kind if kind.is_ascii_lowercase() => return Ok(None),
             _ => return Err(IndexError::Kind(name)),
         };
         Ok(Some(section))

@@ -9,6 +9,8 @@ fn information() -> Information {
         warnings: 2,
         exclude: Vec::new(),
         one_file_system: false,
+        kind: None,
+        bases: Vec::new(),
     }
 }
 

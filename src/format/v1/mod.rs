@@ -15,6 +15,7 @@ pub mod member;
 #[cfg(test)]
 mod note_tests;
 mod pax;
+pub mod seen;
 pub mod sparse;
 mod tar_fields;
 pub mod tar_header;

@@ -1,10 +1,12 @@
 //! Where a walk goes on that an earlier run began. The order of the walk is total: a directory, its other entries by name,
 //! its subdirectories by name, each with all it holds.
 
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::format::v1::seen::SeenEntry;
 use crate::format::v1::{Kind, Timestamp};
 
 /// What a name that was stored is now.
@@ -23,6 +25,12 @@ pub trait Known: Send + Sync {
     /// The first name of the object stored as `path` (without its leading `/`); `None` where it is not stored, or not as
     /// it is now.
     fn first_name(&self, path: &[u8], seen: &Seen) -> Option<Vec<u8>>;
+}
+
+/// What the set saw upon which an incremental one is built.
+pub trait Baseline: Send + Sync {
+    /// The names of the directory with this stored path (without its leading `/`); empty where it was not there.
+    fn directory(&self, path: &[u8]) -> HashMap<Vec<u8>, SeenEntry>;
 }
 
 /// The last member that an earlier run stored, and what it knows of those before.

@@ -15,7 +15,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::Batch;
 
-pub use after::{After, Known, Seen};
+pub use after::{After, Baseline, Known, Seen};
 
 /// What of the file system to store.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,18 @@ pub struct Selection {
     pub never: Vec<(u64, u64)>,
     /// Begin behind this member, which an earlier run stored.
     pub after: Option<After>,
+    /// Store only what is not as it was then.
+    pub baseline: Option<Unchanged>,
+}
+
+/// What an incremental backup is built upon.
+#[derive(Clone)]
+pub struct Unchanged(pub Arc<dyn Baseline>);
+
+impl std::fmt::Debug for Unchanged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unchanged")
+    }
 }
 
 /// A selection that cannot be walked.
@@ -83,7 +95,8 @@ impl FileTree {
         for number in 0..readers.max(1) {
             let (work, recycled, stop) = (work_out.clone(), recycled.clone(), stop.clone());
             let known = selection.after.as_ref().map(|after| after.known.clone());
-            let run = move || read::run(&work, &recycled, known.as_deref(), &stop);
+            let baseline = selection.baseline.as_ref().map(|baseline| baseline.0.clone());
+            let run = move || read::run(&work, &recycled, (known.as_deref(), baseline.as_deref()), &stop);
             threads.extend(spawn(&format!("read-{number}"), run));
         }
         let walker = walk::Walker::new(selection, filter, order_in, work_in, stop.clone());

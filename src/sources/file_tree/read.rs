@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 use rustix::buffer::spare_capacity;
@@ -11,9 +12,10 @@ use rustix::fs::{AtFlags, FileType, SeekFrom, Stat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::after::{Known, Seen};
+use super::after::{Baseline, Known, Seen};
 use super::attributes::Attributes;
 use super::walk::{Directory, Item, Work, open_file};
+use crate::format::v1::seen::{SeenEntry, Signature};
 use crate::format::v1::sparse;
 use crate::format::v1::tar_header::{encode_entry, padding};
 use crate::format::v1::{Entry, Extent, Kind, Member, Notes, Timestamp};
@@ -50,12 +52,17 @@ impl Recycler {
     }
 }
 
+/// What earlier runs of this set stored, and what an earlier set saw.
+type Earlier<'a> = (Option<&'a dyn Known>, Option<&'a dyn Baseline>);
+
 /// Works through batches until there are no more.
-pub(super) fn run(work: &Receiver<Work>, recycler: &Recycler, known: Option<&dyn Known>, stop: &AtomicBool) {
+pub(super) fn run(work: &Receiver<Work>, recycler: &Recycler, earlier: Earlier<'_>, stop: &AtomicBool) {
     let mut attributes = Attributes::default();
+    let (known, baseline) = earlier;
     for Work { items, output } in work {
         let segment = Segment { bytes: recycler.take(), rows: Vec::with_capacity(items.len() + 1) };
-        let mut reader = Reader { output, recycler, attributes: &mut attributes, known, segment };
+        let mut reader =
+            Reader { output, recycler, attributes: &mut attributes, known, baseline, stored: None, segment };
         for item in items {
             if stop.load(Ordering::Relaxed) || reader.item(item).is_none() {
                 break; // the pipeline is gone
@@ -72,6 +79,9 @@ struct Reader<'a> {
     recycler: &'a Recycler,
     attributes: &'a mut Attributes,
     known: Option<&'a dyn Known>,
+    baseline: Option<&'a dyn Baseline>,
+    /// Signature of the entry in work, once it was handed on.
+    stored: Option<Signature>,
     segment: Segment,
 }
 
@@ -88,10 +98,41 @@ impl Reader<'_> {
                     self.directory(name, &directory)?;
                 }
             }
-            Item::Entry { directory, name, kind: FileType::RegularFile } => self.file(&directory, &name)?,
-            Item::Entry { directory, name, kind } => self.special(&directory, &name, kind)?,
+            Item::Entry { directory, name, kind } => self.entry(&directory, &name, kind)?,
         }
         if self.segment.bytes.len() >= SEGMENT_BYTES { self.flush() } else { Some(()) }
+    }
+
+    fn entry(&mut self, directory: &Directory, name: &CString, kind: FileType) -> Option<()> {
+        if let Some(kept) = self.unchanged(directory, name) {
+            self.segment.rows.push(Row::Seen(kept));
+            return Some(());
+        }
+        self.stored = None;
+        if kind == FileType::RegularFile {
+            self.file(directory, name)?;
+        } else {
+            self.special(directory, name, kind)?;
+        }
+        if let Some(signature) = self.stored.take() {
+            let name = name.to_bytes().to_vec();
+            self.segment.rows.push(Row::Seen(SeenEntry { name, signature, origin: 0 }));
+        }
+        Some(())
+    }
+
+    /// The entry as the baseline has it, if it is still that.
+    fn unchanged(&self, directory: &Directory, name: &CString) -> Option<SeenEntry> {
+        let baseline = self.baseline?;
+        let before = directory.before.get_or_init(|| {
+            let path = stored(&directory.path);
+            baseline.directory(path.strip_suffix(b"/").unwrap_or(path))
+        });
+        let before = before.get(name.to_bytes())?;
+        let status = rustix::fs::statat(&directory.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let signature = signature_of(&status, false);
+        let kept = || SeenEntry { signature, ..before.clone() };
+        before.signature.is_unchanged(&signature).then(kept)
     }
 
     /// Hands the segment on.
@@ -218,6 +259,7 @@ impl Reader<'_> {
         if let Err(errno) = self.attributes.of_unopened(directory, name, &mut entry) {
             self.failed(directory, name, ProblemKind::Attributes, errno)?;
         }
+        self.stored = Some(signature_of(&status, is_recent(&status)));
         if kind == Kind::Symlink && status.st_nlink > 1 {
             self.flush()?;
             self.output.send(linked(entry, &status)).ok()?;
@@ -246,6 +288,7 @@ impl Reader<'_> {
         if let Err(errno) = self.attributes.of_open(&fd, &mut entry) {
             self.failed(directory, name, ProblemKind::Attributes, errno)?;
         }
+        self.stored = Some(signature_of(&status, is_recent(&status)));
         let occupied = u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512);
         if status.st_nlink == 1 && entry.size <= WHOLE && occupied >= entry.size {
             return self.whole(directory, name, &fd, &entry);
@@ -316,6 +359,7 @@ impl Reader<'_> {
         bytes.resize(bytes.len() + padding(size as u64), 0);
         let member = Member::of(entry, name.to_bytes().to_vec(), sha256, notes);
         self.segment.rows.push(Row::Member { member, start, end: self.segment.bytes.len() });
+        self.doubt(notes);
         if notes.contains(Notes::CHANGED) {
             let path = [&directory.path, name.as_bytes()].concat();
             self.problem(Problem { path, kind: ProblemKind::Changed, error: None })?;
@@ -383,7 +427,15 @@ impl Reader<'_> {
                 .send(Part::Problem(Problem { path, kind: ProblemKind::Changed, error: None }))
                 .ok()?;
         }
+        self.doubt(notes);
         self.output.send(Part::End(notes)).ok()
+    }
+
+    /// What is not stored as it was is stored again the next time.
+    fn doubt(&mut self, notes: Notes) {
+        if let Some(signature) = &mut self.stored {
+            signature.unsure |= notes != Notes::default();
+        }
     }
 
     fn hole(&mut self, length: u64) -> Option<()> {
@@ -449,6 +501,31 @@ fn data_extents(fd: &OwnedFd, size: u64) -> Option<Vec<Extent>> {
 fn changed(fd: &OwnedFd, entry: &Entry) -> bool {
     rustix::fs::fstat(fd)
         .map_or(true, |now| mtime_of(&now) != entry.mtime || now.st_size as u64 != entry.size)
+}
+
+/// The kernel's clock for times of files runs behind by as much.
+const CLOCK_LAG: Duration = Duration::from_millis(20);
+
+fn signature_of(status: &Stat, unsure: bool) -> Signature {
+    let ctime = Timestamp { seconds: status.st_ctime, nanoseconds: status.st_ctime_nsec as u32 };
+    Signature {
+        inode: status.st_ino,
+        size: u64::try_from(status.st_size).unwrap_or(0),
+        mtime: mtime_of(status).as_nanos(),
+        ctime: ctime.as_nanos(),
+        device: (status.st_nlink > 1).then_some(status.st_dev),
+        unsure,
+    }
+}
+
+/// Whether a change after now could bear the same time as the last one before.
+fn is_recent(status: &Stat) -> bool {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(since.saturating_sub(CLOCK_LAG).as_nanos()).unwrap_or(i64::MAX);
+    let changed = Timestamp { seconds: status.st_ctime, nanoseconds: status.st_ctime_nsec as u32 };
+    // Times without a fraction: the file system knows seconds only.
+    let step = if changed.nanoseconds == 0 { 1_000_000_000 } else { 1 };
+    changed.as_nanos() / step >= now / step
 }
 
 /// The path as the archive has it: absolute, without the leading `/`.

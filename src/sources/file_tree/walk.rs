@@ -1,13 +1,13 @@
 //! The walk: a directory, its other entries in byte order, then its subdirectories, each with all it holds.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Sender, bounded};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::after::{Place, Start};
 use super::{Filter, Selection, SelectionError};
+use crate::format::v1::seen::SeenEntry;
 use crate::sources::{Batch, Part, Problem, ProblemKind};
 
 /// A directory that readers open files in; it stays open as long as a batch needs it.
@@ -23,6 +24,8 @@ pub(super) struct Directory {
     pub fd: OwnedFd,
     /// Absolute path with a trailing `/`.
     pub path: Vec<u8>,
+    /// What was in it before, once a reader asked.
+    pub before: OnceLock<HashMap<Vec<u8>, SeenEntry>>,
 }
 
 /// One thing for a reader to do.
@@ -102,7 +105,7 @@ fn open_root(path: &Path, place: Place) -> Result<Root, SelectionError> {
         if !with_slash.ends_with(b"/") {
             with_slash.push(b'/');
         }
-        let directory = Arc::new(Directory { fd, path: with_slash });
+        let directory = Arc::new(Directory { fd, path: with_slash, before: OnceLock::new() });
         Target::Directory { name, directory, device: status.st_dev }
     } else {
         let parent = path.parent().unwrap_or(Path::new("/"));
@@ -112,7 +115,11 @@ fn open_root(path: &Path, place: Place) -> Result<Root, SelectionError> {
             with_slash.push(b'/');
         }
         let name = CString::new(name).map_err(|_| error(Errno::INVAL))?;
-        Target::Other { parent: Arc::new(Directory { fd, path: with_slash }), name, kind }
+        Target::Other {
+            parent: Arc::new(Directory { fd, path: with_slash, before: OnceLock::new() }),
+            name,
+            kind,
+        }
     };
     Ok(Root { parents, place, target })
 }
@@ -272,7 +279,7 @@ impl Walker {
             }
         }
         path.push(b'/');
-        Some(Some((Arc::new(Directory { fd, path }), status.st_dev)))
+        Some(Some((Arc::new(Directory { fd, path, before: OnceLock::new() }), status.st_dev)))
     }
 
     /// Lists a directory, hands out what is not a directory, keeps the rest for later.
