@@ -11,7 +11,7 @@ use crate::access::{Access, AccessError, AccessOptions, Clock, LimitSettings, Lo
 use crate::api::{Api, Control, Listener, Request, Server, ServerError, Shared};
 use crate::config::{Config, ConfigError, Keys, TlsMode, Vault, VaultError};
 use crate::engine::{Appliance, DeviceChoice, EngineError, NamedDevices, Settings, chain};
-use crate::tasks::{Events, KEPT, Tasks, TasksError, TasksOptions};
+use crate::tasks::{Events, KEPT, Missed, Tasks, TasksError, TasksOptions};
 
 /// The socket in the state directory on which commands reach the daemon.
 pub const SOCKET: &str = "daemon.sock";
@@ -107,6 +107,8 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
     let readers = keys.clone();
     let tasks = Tasks::start(TasksOptions {
         identities: Arc::new(move || readers.identities().map_err(|error| chain(&error))),
+        time_zone: Some(config.schedule.time_zone.clone()).filter(|zone| !zone.is_empty()),
+        missed: if config.schedule.catch_up { Missed::CatchUp } else { Missed::Skip },
         ..TasksOptions::new(appliance.sibling(DeviceChoice::default()), events)
     })?;
     tasks.start_schedule()?;

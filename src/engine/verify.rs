@@ -274,6 +274,13 @@ struct Run<'a> {
 impl Run<'_> {
     fn step(&mut self, step: Step, station: &mut Station) -> Result<(), EngineError> {
         self.progress.volume(&step.volume.label);
+        // Whoever named a volume or set has it already; without a name those that other tasks have are left out.
+        let held = self.appliance.volumes_in_use().hold(step.volume.id);
+        if held.is_none() && !self.named {
+            let label = &step.volume.label;
+            self.report.unchecked.push(format!("volume {label}: another task uses it"));
+            return Ok(());
+        }
         if step.whole {
             self.progress.phase(Phase::Mounting);
             let checked = station.split().and_then(|(drive, loader)| {

@@ -23,7 +23,7 @@ pub use live::{Answer, ProgressView};
 pub use operator::Prompt;
 pub use queue::{Identities, NewTask, Submitted, Tasks, TasksOptions};
 pub use schedule::{Missed, Schedule, ScheduleError, is_due, parse_schedule};
-pub use scheduler::{MISSED_SETTING, SCHEDULE, next_run};
+pub use scheduler::SCHEDULE;
 pub use work::{
     AfterDeath, BackupWork, BatchLabelWork, FormatWork, LabelWork, OverwriteRule, RestoreWork, SelectionWork,
     VerifyWork, Work,

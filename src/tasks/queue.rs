@@ -9,6 +9,7 @@ use super::error::TasksError;
 use super::events::{Events, Publish};
 use super::leases::{self, Holder, Leases};
 use super::live::{Answer, Intent, Live};
+use super::schedule::Missed;
 use super::work::{BackupWork, Work};
 use crate::catalog::{
     Catalog, DriveId, DriveRow, JobId, NewTaskRow, SetId, SetState, Severity, TaskFilter, TaskId, TaskRow,
@@ -35,6 +36,10 @@ pub struct TasksOptions {
     pub poll: Duration,
     /// Rows of tasks that are over, kept.
     pub kept: u32,
+    /// Zone of schedules that name none; the system's when not given.
+    pub time_zone: Option<String>,
+    /// What a job does whose time passed while nobody was there.
+    pub missed: Missed,
 }
 
 impl TasksOptions {
@@ -46,6 +51,8 @@ impl TasksOptions {
             identities: Arc::new(|| Ok(Vec::new())),
             poll: Duration::from_secs(3),
             kept: 10_000,
+            time_zone: None,
+            missed: Missed::CatchUp,
         }
     }
 }
@@ -87,6 +94,8 @@ pub(super) struct Shared {
     pub identities: Identities,
     pub poll: Duration,
     pub kept: u32,
+    pub time_zone: Option<String>,
+    pub missed: Missed,
     state: Mutex<State>,
     /// Something in `state` changed.
     pub changed: Condvar,
@@ -161,6 +170,8 @@ impl Tasks {
             identities: options.identities,
             poll: options.poll,
             kept: options.kept,
+            time_zone: options.time_zone,
+            missed: options.missed,
             state: Mutex::default(),
             changed: Condvar::new(),
             threads: Mutex::default(),

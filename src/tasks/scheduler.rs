@@ -9,24 +9,22 @@ use super::events::Publish;
 use super::queue::{NewTask, Shared, Tasks};
 use super::schedule::{Missed, Schedule, is_due};
 use super::work::{BackupWork, Work};
-use crate::catalog::{Job, JobId, SettingValue, Severity};
+use crate::catalog::{Job, JobId, Severity};
 
 /// Who asks, in the rows of tasks that a schedule began.
 pub const SCHEDULE: &str = "schedule";
-/// The setting that says what a job does whose time passed while nobody was there: `catch_up` (once) or `skip`.
-pub const MISSED_SETTING: &str = "scheduler.missed_runs";
 /// Jobs are looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
 /// A run that begins so much late is still its own.
 const GRACE: i64 = 10 * 60 * 1_000_000_000;
 
-/// The next time a job is due after `now`; none where it is disabled, has no schedule, or one that cannot be read.
-/// Nanoseconds since the epoch, both.
-pub fn next_run(job: &Job, now: i64) -> Option<i64> {
+/// The next time a job is due after `now`; none where it is disabled, has no schedule, or one that cannot be read. `zone`:
+/// of schedules that name none. Nanoseconds since the epoch, both.
+fn next_run(job: &Job, now: i64, zone: Option<&str>) -> Option<i64> {
     if !job.enabled {
         return None;
     }
-    Schedule::parse(job.schedule.as_deref()?, job.time_zone.as_deref()).ok()?.next_after(now)
+    Schedule::parse(job.schedule.as_deref()?, job.time_zone.as_deref().or(zone)).ok()?.next_after(now)
 }
 
 /// What a thread that submits remembers.
@@ -38,12 +36,12 @@ struct Memory {
 
 impl Memory {
     /// The jobs that are due at `now`; each is told once for each of its times.
-    fn due(&mut self, jobs: &[Job], now: i64, missed: Missed) -> Vec<JobId> {
+    fn due(&mut self, jobs: &[Job], now: i64, missed: Missed, zone: Option<&str>) -> Vec<JobId> {
         let mut due = Vec::new();
         for job in jobs.iter().filter(|job| job.enabled) {
             let Some(text) = &job.schedule else { continue };
             // What cannot be read was refused when it was entered, or its time zone is gone.
-            let Ok(schedule) = Schedule::parse(text, job.time_zone.as_deref()) else { continue };
+            let Ok(schedule) = Schedule::parse(text, job.time_zone.as_deref().or(zone)) else { continue };
             // A schedule that was changed counts from then on.
             let tried = self.tried.get(&job.id).copied().unwrap_or(i64::MIN);
             let since = job.last_run.unwrap_or(i64::MIN).max(job.updated).max(tried);
@@ -56,20 +54,14 @@ impl Memory {
     }
 }
 
-/// What the administrator chose.
-fn missed(shared: &Shared) -> Result<Missed, TasksError> {
-    Ok(match shared.catalog().setting(MISSED_SETTING)? {
-        Some(SettingValue::Plain(value)) if value == "skip" => Missed::Skip,
-        _ => Missed::CatchUp,
-    })
-}
-
 impl Tasks {
     /// Starts the thread that submits jobs when they are due. It ends with the queue.
     ///
     /// # Errors
-    /// No thread.
+    /// The time zone for schedules that name none is not known; no thread.
     pub fn start_schedule(&self) -> Result<(), TasksError> {
+        Schedule::parse("0 0 * * *", self.0.time_zone.as_deref())
+            .map_err(|error| TasksError::Request(error.to_string()))?;
         let tasks = self.clone();
         let thread = std::thread::Builder::new().name("schedule".into()).spawn(move || keep(&tasks));
         self.0
@@ -81,13 +73,21 @@ impl Tasks {
     }
 }
 
+impl Tasks {
+    /// The next time a job is due after `now`; none where it is disabled, has no schedule, or one that cannot be read.
+    /// Nanoseconds since the epoch, both.
+    pub fn next_run(&self, job: &Job, now: i64) -> Option<i64> {
+        next_run(job, now, self.0.time_zone.as_deref())
+    }
+}
+
 fn keep(tasks: &Tasks) {
     let mut memory = Memory::default();
     loop {
         let shared: &Arc<Shared> = &tasks.0;
         let outcome = (|| {
             let jobs = shared.catalog().jobs()?;
-            Ok::<_, TasksError>(memory.due(&jobs, super::now(), missed(shared)?))
+            Ok::<_, TasksError>(memory.due(&jobs, super::now(), shared.missed, shared.time_zone.as_deref()))
         })();
         match outcome {
             Ok(due) => due.into_iter().for_each(|job| submit(tasks, job)),
@@ -157,7 +157,7 @@ mod tests {
         // Looked at every 20 minutes, through both changes of the clocks.
         let (mut now, end) = (at("2026-03-01T00:00:00Z"), at("2027-03-01T00:00:00Z"));
         while now < end {
-            for due in memory.due(std::slice::from_ref(&nightly), now, Missed::CatchUp) {
+            for due in memory.due(std::slice::from_ref(&nightly), now, Missed::CatchUp, None) {
                 assert_eq!(due, JobId(1));
                 runs.push(now);
                 nightly.last_run = Some(now);
@@ -177,20 +177,35 @@ mod tests {
         jobs[1].enabled = false;
         let night = at("2026-03-02T01:00:00Z");
         jobs.iter_mut().for_each(|job| job.updated = night - GRACE);
-        assert_eq!(memory.due(&jobs, night - 1, Missed::CatchUp), []);
-        assert_eq!(memory.due(&jobs, night, Missed::CatchUp), [JobId(1)]);
+        assert_eq!(memory.due(&jobs, night - 1, Missed::CatchUp, None), []);
+        assert_eq!(memory.due(&jobs, night, Missed::CatchUp, None), [JobId(1)]);
         // It waits for a drive: it is not due again before its next time.
-        assert_eq!(memory.due(&jobs, night + GRACE, Missed::CatchUp), []);
+        assert_eq!(memory.due(&jobs, night + GRACE, Missed::CatchUp, None), []);
         // Enabled in between: from then on.
         jobs[1].enabled = true;
         jobs[1].updated = night + GRACE;
-        assert_eq!(memory.due(&jobs, night + 2 * GRACE, Missed::CatchUp), []);
-        assert_eq!(next_run(&jobs[1], night), Some(night + 86_400_000_000_000));
+        assert_eq!(memory.due(&jobs, night + 2 * GRACE, Missed::CatchUp, None), []);
+        assert_eq!(next_run(&jobs[1], night, None), Some(night + 86_400_000_000_000));
         jobs[1].enabled = false;
         assert_eq!(
-            (next_run(&jobs[1], night), next_run(&jobs[2], night), next_run(&jobs[3], night)),
+            (
+                next_run(&jobs[1], night, None),
+                next_run(&jobs[2], night, None),
+                next_run(&jobs[3], night, None)
+            ),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn a_schedule_without_a_zone_takes_the_one_configured() {
+        let mut job = job(1, Some("0 2 * * *"));
+        job.time_zone = None;
+        let noon = at("2026-07-01T12:00:00Z");
+        assert_eq!(next_run(&job, noon, Some("Asia/Tokyo")), Some(at("2026-07-01T17:00:00Z")));
+        assert_eq!(next_run(&job, noon, Some("UTC")), Some(at("2026-07-02T02:00:00Z")));
+        job.time_zone = Some("Europe/Berlin".into());
+        assert_eq!(next_run(&job, noon, Some("UTC")), Some(at("2026-07-02T00:00:00Z")));
     }
 
     #[test]
@@ -198,9 +213,9 @@ mod tests {
         let mut jobs = [job(1, Some("0 2 * * *"))];
         jobs[0].last_run = Some(at("2026-03-02T01:00:00Z"));
         let noon = at("2026-03-09T12:00:00Z");
-        assert_eq!(Memory::default().due(&jobs, noon, Missed::Skip), []);
+        assert_eq!(Memory::default().due(&jobs, noon, Missed::Skip, None), []);
         let mut memory = Memory::default();
-        assert_eq!(memory.due(&jobs, noon, Missed::CatchUp), [JobId(1)]);
-        assert_eq!(memory.due(&jobs, noon + 1, Missed::CatchUp), []);
+        assert_eq!(memory.due(&jobs, noon, Missed::CatchUp, None), [JobId(1)]);
+        assert_eq!(memory.due(&jobs, noon + 1, Missed::CatchUp, None), []);
     }
 }

@@ -664,3 +664,27 @@ fn a_job_runs_by_its_schedule_and_is_not_queued_twice() {
     assert_eq!(told.what.message, "Backup job every second completed");
     assert!(tasks.stop(LONG));
 }
+
+#[test]
+fn tasks_wait_for_volumes_that_others_have() {
+    let rig = Rig::new(1, 2, None);
+    let tasks = rig.start();
+    let row = completed(&tasks, submit(&tasks, rig.backup("first")));
+    let set = row.set.unwrap();
+    let volume = tasks.catalog().parts_of(set).unwrap()[0].volume;
+    let held = tasks.appliance().volumes_in_use().hold(volume).unwrap();
+    // What names the volume waits for it; what names none leaves it out, and says so.
+    let out = RestoreWork { target: rig.path("out"), ..RestoreWork::default() };
+    let restore = submit(&tasks, Work::Restore(out));
+    let waits = tasks.wait_for(restore, LONG, |row| row.waiting_for.is_some()).unwrap();
+    assert_eq!(waits.state, TaskState::Queued);
+    assert!(waits.waiting_for.as_ref().unwrap().ends_with("another task uses it"), "{waits:?}");
+    let row = completed(&tasks, submit(&tasks, Work::Verify(VerifyWork::default())));
+    assert!(row.error.as_ref().unwrap().contains("another task uses it"), "{row:?}");
+    // A backup meanwhile takes another volume.
+    let other = completed(&tasks, submit(&tasks, rig.backup("second"))).set.unwrap();
+    assert_ne!(tasks.catalog().parts_of(other).unwrap()[0].volume, volume);
+    drop(held);
+    completed(&tasks, restore);
+    assert!(tasks.stop(LONG));
+}

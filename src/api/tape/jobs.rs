@@ -15,7 +15,7 @@ use crate::catalog::{
     BackupType, Job, JobId, KeyId, NewJob, PoolId, SourceId, TaskFilter, TaskRow, TaskState, VolumeId,
 };
 use crate::engine::recommend_tape;
-use crate::tasks::{BackupWork, NewTask, Schedule, Work, next_run};
+use crate::tasks::{BackupWork, NewTask, Schedule, Work};
 
 /// A call that starts a run waits so long for its backup set.
 const UNTIL_SET: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ struct JobList {
 }
 
 fn body(call: &Call, job: Job) -> Result<JobBody, ApiError> {
-    let next = next_run(&job, now());
+    let next = call.api.tasks.next_run(&job, now());
     Ok(JobBody {
         id: job.id.0,
         source_name: call.api.catalog.source(job.source)?.name,
