@@ -107,6 +107,13 @@ pub(super) fn execute(context: &mut Context<'_>, work: &Work) -> Result<Done, Fa
                 (!complete && !cut_short).then(|| "some of what was found could not be entered".into());
             Ok(Done { cut_short, warning, ..done(&found) })
         }
+        Work::ReadLabel { volume } => Ok(done(&context.appliance.read_tape_label(VolumeId(*volume))?)),
+        Work::DatabaseScan { .. } => {
+            let (keys, cancel) = (identities(context)?, &context.control.cancel);
+            let found = context.appliance.scan_database_copies(&keys, context.progress, cancel)?;
+            let ids: Vec<i64> = found.iter().map(|copy| copy.id.0).collect();
+            Ok(done(&json!({ "copies": ids })))
+        }
     }
 }
 

@@ -78,6 +78,16 @@ pub enum Work {
         /// Barcodes or labels; all in reach when empty.
         volumes: Vec<String>,
     },
+    /// Have a volume in a drive and read its label.
+    ReadLabel {
+        /// Number of the volume.
+        volume: i64,
+    },
+    /// Look for copies of a catalog on the tape in a drive.
+    DatabaseScan {
+        /// Number of the drive.
+        drive: i64,
+    },
 }
 
 /// A backup.
@@ -242,6 +252,8 @@ impl Work {
             Work::DatabaseBackup { .. } => "database_backup",
             Work::DatabaseRestore { .. } => "database_restore",
             Work::Rebuild { .. } => "rebuild",
+            Work::ReadLabel { .. } => "read_label",
+            Work::DatabaseScan { .. } => "database_scan",
         }
     }
 
@@ -273,11 +285,14 @@ impl Work {
             Work::LabelTape(work) => work.drive,
             Work::BatchLabel(work) => work.drive,
             Work::FormatTape(work) => work.drive,
-            Work::Load { drive, .. } | Work::Unload { drive, .. } | Work::Retension { drive } => Some(*drive),
+            Work::Load { drive, .. }
+            | Work::Unload { drive, .. }
+            | Work::Retension { drive }
+            | Work::DatabaseScan { drive } => Some(*drive),
             Work::DatabaseBackup { drive, .. }
             | Work::DatabaseRestore { drive, .. }
             | Work::Rebuild { drive, .. } => *drive,
-            Work::Inventory { .. } | Work::Transfer { .. } => None,
+            Work::Inventory { .. } | Work::Transfer { .. } | Work::ReadLabel { .. } => None,
         }
     }
 
@@ -305,6 +320,7 @@ impl Work {
                 | Work::DatabaseBackup { .. }
                 | Work::DatabaseRestore { .. }
                 | Work::Rebuild { .. }
+                | Work::ReadLabel { .. }
         )
     }
 
@@ -320,7 +336,9 @@ impl Work {
             | Work::Inventory { .. }
             | Work::DatabaseBackup { .. }
             | Work::DatabaseRestore { .. }
-            | Work::Rebuild { .. } => AfterDeath::Again,
+            | Work::Rebuild { .. }
+            | Work::ReadLabel { .. }
+            | Work::DatabaseScan { .. } => AfterDeath::Again,
             Work::LabelTape(_)
             | Work::FormatTape(_)
             | Work::Load { .. }
@@ -362,6 +380,10 @@ impl Work {
             Work::DatabaseBackup { copy, .. } => format!("Copy {copy} of the catalog to tape"),
             Work::DatabaseRestore { copy, .. } => format!("Restore copy {copy} of the catalog"),
             Work::Rebuild { .. } => "Rebuild the catalog".into(),
+            Work::ReadLabel { volume } => format!("Read the label of volume {volume}"),
+            Work::DatabaseScan { drive } => {
+                format!("Look for copies of the catalog on the tape in drive {drive}")
+            }
         }
     }
 }
@@ -386,6 +408,8 @@ mod tests {
             Work::DatabaseBackup { copy: 1, recipients: Vec::new(), drive: None },
             Work::DatabaseRestore { copy: 1, target: "/tmp/x".into(), drive: Some(2) },
             Work::Rebuild { drive: None, volumes: vec!["A".into()] },
+            Work::ReadLabel { volume: 1 },
+            Work::DatabaseScan { drive: 1 },
         ]
     }
 
