@@ -178,7 +178,7 @@ impl From<CatalogError> for ApiError {
             CatalogError::NotFound { what, name } => {
                 ApiError::missing(if what == "volume" { "tape" } else { what }, name)
             }
-            CatalogError::Exists { .. } | CatalogError::InUse { .. } => {
+            CatalogError::Exists { .. } | CatalogError::InUse { .. } | CatalogError::Status { .. } => {
                 ApiError::new(Code::Conflict, error.to_string())
             }
             error => ApiError::internal(error),
@@ -207,6 +207,7 @@ impl From<EngineError> for ApiError {
             | E::ChangedElsewhere { .. }
             | E::NotBlank { .. }
             | E::HoldsSets { .. }
+            | E::Unwritable { .. }
             | E::InUse { .. }
             | E::UnknownVolumes { .. }
             | E::LostCatalog { .. } => Code::Conflict,

@@ -14,6 +14,7 @@ mod router;
 pub mod server;
 mod system;
 mod tape;
+mod telegram;
 mod tls;
 mod work;
 

@@ -58,7 +58,7 @@ pub use restore::{Fault, PlannedSet, PlannedVolume, RestorePlan, RestoreReport, 
 pub use robot::{Robot, SharedRobot};
 pub use sources::{SourceFault, check_destination, check_patterns, check_source, walk_patterns};
 pub use station::{Loader, Station};
-pub use tapes::{NewTape, TapeInfo, TapeLabel, TapePart, TapeRow, enter_tape};
+pub use tapes::{LtoType, NewTape, TapeInfo, TapeLabel, TapePart, TapeRow, enter_tape, lto_types};
 pub use verify::{VerifyReport, VerifyRequest, VolumeCheck};
 
 /// Nanoseconds since the epoch, now.

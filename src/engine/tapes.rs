@@ -1,11 +1,12 @@
 //! What the catalog says of volumes, and where they are.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::library::Place;
 use super::{Appliance, EngineError, fence};
 use crate::catalog::{Catalog, CheckReport, NewVolume, Volume, VolumeEdit, VolumeId};
 use crate::format::v1::Found;
+use crate::scsi::generation::Generation;
 
 /// One volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,6 +80,30 @@ pub struct TapeInfo {
     pub place: Option<Place>,
 }
 
+/// A kind of tape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LtoType {
+    /// `LTO-9` and the like.
+    pub name: &'static str,
+    /// Bytes it holds.
+    pub native_capacity: u64,
+    /// Bytes it holds of what the drive compresses as well as its makers assume: 2 to 1 up to LTO-5, 2.5 to 1 since.
+    pub compressed_capacity: u64,
+}
+
+/// The kinds of tape that are known, oldest first.
+pub fn lto_types() -> Vec<LtoType> {
+    let described = |generation: Generation| {
+        let native_capacity = generation.capacity();
+        let compressed_capacity = match generation {
+            Generation::Lto5 => native_capacity * 2,
+            _ => native_capacity / 2 * 5,
+        };
+        LtoType { name: generation.name(), native_capacity, compressed_capacity }
+    };
+    Generation::ALL.into_iter().map(described).collect()
+}
+
 /// A volume to enter before its cartridge is labelled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewTape {
@@ -128,7 +153,7 @@ pub fn enter_tape(catalog: &Catalog, new: &NewTape) -> Result<Volume, EngineErro
 }
 
 /// What the first tape file of a cartridge says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TapeLabel {
     /// Name of the volume; none where there is no label of ours.
     pub label: Option<String>,

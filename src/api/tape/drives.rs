@@ -375,7 +375,7 @@ fn ask(call: &Call, row: &DriveRow) -> Result<DriveStatus, ApiError> {
 }
 
 /// The same, with a tape in it.
-fn ask_loaded(call: &Call, row: &DriveRow) -> Result<DriveStatus, ApiError> {
+pub(super) fn ask_loaded(call: &Call, row: &DriveRow) -> Result<DriveStatus, ApiError> {
     let told = ask(call, row)?;
     if !told.loaded {
         return Err(ApiError::new(
