@@ -22,6 +22,7 @@ mod reservations;
 mod restore_rules;
 mod resume;
 mod support;
+mod tape_surface;
 mod tapes;
 mod tasks;
 mod users;
