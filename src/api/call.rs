@@ -68,6 +68,10 @@ impl Call {
                 "the body must be JSON, sent with Content-Type: application/json",
             ));
         }
+        // A list of values would be taken for the fields in their order.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            return Err(ApiError::new(Code::ValidationError, "the body must be a JSON object"));
+        }
         let mut parser = serde_json::Deserializer::from_slice(bytes);
         let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| named(&error))?;
         parser.end().map_err(|error| ApiError::new(Code::ValidationError, format!("the body: {error}")))?;

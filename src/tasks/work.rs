@@ -320,7 +320,6 @@ impl Work {
                 | Work::DatabaseBackup { .. }
                 | Work::DatabaseRestore { .. }
                 | Work::Rebuild { .. }
-                | Work::ReadLabel { .. }
         )
     }
 

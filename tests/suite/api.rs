@@ -48,7 +48,12 @@ fn nobody_gets_in_without_a_sign_in() {
         if is_open(&declared) {
             continue;
         }
-        for client in [&nobody, &nobody.bearer("nonsense"), &nobody.with("X-API-Key", "rw_nonsense"), &nobody.bearer("")] {
+        for client in [
+            &nobody,
+            &nobody.bearer("nonsense"),
+            &nobody.with("X-API-Key", "rw_nonsense"),
+            &nobody.bearer(""),
+        ] {
             let answer = client.call(&method, &filled(&path), &json!({}));
             assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text());
             assert_eq!(answer.code(), "UNAUTHORIZED");
@@ -112,7 +117,8 @@ fn malformed_requests_are_refused_with_the_field_named() {
             assert_eq!(answer.code(), "VALIDATION_ERROR");
             assert!(answer.json()["error"]["field"].is_string(), "{method} {path}: {}", answer.text());
             for body in ["{", "[]", "\"text\"", "{} {}", "\u{0}"] {
-                let answer = admin.send(&method, &address, &[("Content-Type", "application/json")], body.as_bytes());
+                let answer =
+                    admin.send(&method, &address, &[("Content-Type", "application/json")], body.as_bytes());
                 assert_eq!(answer.status, 400, "{method} {path} {body:?}: {}", answer.text());
             }
             let form = ("Content-Type", "application/x-www-form-urlencoded");
@@ -207,7 +213,8 @@ fn both_versions_of_http_keep_connections_and_ids() {
     assert_eq!(refused.header("content-encoding"), None);
     // Two requests over one connection.
     let mut stream = Client::tcp(&daemon.address).connect();
-    let two = "GET /health HTTP/1.1\r\nHost: r\r\n\r\nGET /health HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n";
+    let two =
+        "GET /health HTTP/1.1\r\nHost: r\r\n\r\nGET /health HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n";
     stream.write_all(two.as_bytes()).unwrap();
     let mut answers = String::new();
     stream.read_to_string(&mut answers).unwrap();
@@ -219,11 +226,17 @@ fn both_versions_of_http_keep_connections_and_ids() {
 fn pages_from_elsewhere_may_call_only_where_that_is_configured() {
     let state = tempfile::tempdir().unwrap();
     let origin = "https://console.example.org";
-    let start = Start { env: vec![("REELWARD_API__CORS_ORIGINS".into(), format!("[\"{origin}\"]"))], ..Start::default() };
+    let start = Start {
+        env: vec![("REELWARD_API__CORS_ORIGINS".into(), format!("[\"{origin}\"]"))],
+        ..Start::default()
+    };
     let daemon = Daemon::with(state.path(), &start);
     let from = |origin: &str| daemon.nobody().with("Origin", origin);
     assert_eq!(from(origin).get("/health").header("access-control-allow-origin"), Some(origin));
-    assert_eq!(from("https://elsewhere.example.org").get("/health").header("access-control-allow-origin"), None);
+    assert_eq!(
+        from("https://elsewhere.example.org").get("/health").header("access-control-allow-origin"),
+        None
+    );
     assert_eq!(from(origin).send("OPTIONS", "/api/v1/tapes", &[], b"").status, 204);
     assert_eq!(daemon.nobody().send("OPTIONS", "/api/v1/tapes", &[], b"").status, 405);
     daemon.stop();
@@ -259,7 +272,10 @@ fn beyond_loopback_connections_are_encrypted() {
         std::fs::remove_file(state.path().join("tls").join(file)).unwrap();
     }
     let other = tempfile::tempdir().unwrap();
-    let second = Daemon::with(other.path(), &Start { args: vec!["--listen".into(), "0.0.0.0:0".into()], ..Start::default() });
+    let second = Daemon::with(
+        other.path(),
+        &Start { args: vec!["--listen".into(), "0.0.0.0:0".into()], ..Start::default() },
+    );
     for file in ["cert.pem", "key.pem"] {
         std::fs::copy(other.path().join("tls").join(file), state.path().join("tls").join(file)).unwrap();
     }

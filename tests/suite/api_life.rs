@@ -20,7 +20,13 @@ fn a_whole_life_over_http_alone() {
     fs::write(root.join("documents/scratch.tmp"), b"not wanted").unwrap();
     // Set up and log in.
     let (daemon, admin) = Daemon::start(state.path());
-    assert_eq!(daemon.nobody().post("/api/v1/setup", &json!({ "token": "x", "username": "y", "password": "z" })).status, 409);
+    assert_eq!(
+        daemon
+            .nobody()
+            .post("/api/v1/setup", &json!({ "token": "x", "username": "y", "password": "z" }))
+            .status,
+        409
+    );
     // Scan.
     let found = admin.got("/api/v1/drives/scan");
     assert_eq!(found["drives"].as_array().unwrap().len(), 2);
@@ -30,7 +36,10 @@ fn a_whole_life_over_http_alone() {
     let slots = admin.posted(&format!("/api/v1/libraries/{library}/inventory"), &json!({}));
     let barcode = slots["slots"][0]["barcode"].as_str().unwrap().to_owned();
     // Pool, source, job.
-    let pool = admin.posted("/api/v1/pools", &json!({ "name": "DAILY", "description": "every day", "retention_days": 7 }));
+    let pool = admin.posted(
+        "/api/v1/pools",
+        &json!({ "name": "DAILY", "description": "every day", "retention_days": 7 }),
+    );
     let source = admin.posted(
         "/api/v1/sources",
         &json!({ "name": "Home", "source_type": "local", "path": root, "exclude_patterns": ["*.tmp"] }),
@@ -47,7 +56,10 @@ fn a_whole_life_over_http_alone() {
         &json!({ "barcode": barcode, "label": "DAILY-001", "pool_id": pool["id"], "notes": "first" }),
     );
     let id = tape["id"].as_i64().unwrap();
-    admin.posted(&format!("/api/v1/libraries/{library}/load"), &json!({ "slot_number": 1, "drive_number": 0 }));
+    admin.posted(
+        &format!("/api/v1/libraries/{library}/load"),
+        &json!({ "slot_number": 1, "drive_number": 0 }),
+    );
     admin.posted(&format!("/api/v1/tapes/{id}/label"), &json!({}));
     assert_eq!(admin.got(&format!("/api/v1/tapes/{id}/read-label"))["label"], "DAILY-001");
     assert_eq!(admin.got(&format!("/api/v1/drives/{drive}/status"))["ready"], true);
@@ -58,7 +70,9 @@ fn a_whole_life_over_http_alone() {
     let run = admin.posted(&format!("/api/v1/jobs/{job_id}/run"), &json!({ "backup_type": "full" }));
     let set = run["backup_set_id"].as_i64().expect("the set is known when the job runs");
     let kinds: Vec<String> = std::iter::from_fn(|| events.next_event())
-        .map(|event| event.into_iter().find(|(name, _)| name == "event").map(|(_, kind)| kind).unwrap_or_default())
+        .map(|event| {
+            event.into_iter().find(|(name, _)| name == "event").map(|(_, kind)| kind).unwrap_or_default()
+        })
         .take_while(|kind| kind != "job.completed")
         .collect();
     assert!(!kinds.contains(&"job.failed".to_owned()), "{kinds:?}");
@@ -99,7 +113,8 @@ fn a_whole_life_over_http_alone() {
     assert_eq!(restored.len(), 1, "{restored:?}");
     assert_eq!(fs::read(&restored[0]).unwrap(), report);
     // Export the tape: nothing is written to it; import it again.
-    let exported = admin.post(&format!("/api/v1/tapes/{id}/export"), &json!({ "offsite_location": "vault 7" }));
+    let exported =
+        admin.post(&format!("/api/v1/tapes/{id}/export"), &json!({ "offsite_location": "vault 7" }));
     assert_eq!(exported.status, 200, "{}", exported.text());
     assert_eq!(admin.got(&format!("/api/v1/tapes/{id}"))["status"], "exported");
     let imported = admin.post(&format!("/api/v1/tapes/{id}/import"), &json!({}));
@@ -108,7 +123,10 @@ fn a_whole_life_over_http_alone() {
     // All of it stands in the audit log.
     let log = admin.got("/api/v1/logs/audit?limit=100");
     for action in ["pools.create", "jobs.run", "restore.run", "tapes.export"] {
-        assert!(log["logs"].as_array().unwrap().iter().any(|row| row["action"] == action), "{action} is not in {log}");
+        assert!(
+            log["logs"].as_array().unwrap().iter().any(|row| row["action"] == action),
+            "{action} is not in {log}"
+        );
     }
     daemon.stop();
 }

@@ -1,7 +1,9 @@
 //! The integration suite: one binary, one module per subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod api;
 mod api_access;
+mod api_life;
 mod api_tasks;
 mod architecture;
 mod cli;

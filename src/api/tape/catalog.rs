@@ -138,11 +138,11 @@ fn search(call: &Call, query: SearchQuery) -> Result<Json<EntryList>, ApiError> 
     let mut places: HashMap<SetId, Places> = HashMap::new();
     let mut entries = Vec::with_capacity(found.rows.len());
     for row in found.rows {
-        if !places.contains_key(&row.set) {
-            places.insert(row.set, Places::of(call, row.set)?);
-        }
-        let (volume, block_offset) =
-            places.get(&row.set).map_or((None, None), |places| places.find(row.ordinal, &row.member));
+        let places = match places.entry(row.set) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(empty) => empty.insert(Places::of(call, row.set)?),
+        };
+        let (volume, block_offset) = places.find(row.ordinal, &row.member);
         entries.push(Entry {
             id: (row.set.0 << 40) | i64::try_from(row.ordinal).unwrap_or(i64::MAX),
             backup_set_id: row.set.0,

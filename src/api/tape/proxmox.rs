@@ -1,5 +1,8 @@
 //! Proxmox VE: documented, not part of this version. Every operation says so.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::access::{Level, Resource};
 use crate::api::call::{Call, Json, Status};
 use crate::api::endpoint::{Draft, Endpoint, delete, get, post, put};
@@ -8,7 +11,8 @@ use crate::api::error::{ApiError, Code};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         later(get("/api/v1/proxmox/nodes", "proxmox.nodes", "Nodes of the cluster")),
-        later(get("/api/v1/proxmox/guests", "proxmox.guests", "Virtual machines and containers")),
+        draft(get("/api/v1/proxmox/guests", "proxmox.guests", "Virtual machines and containers"))
+            .asks(guests),
         later(get("/api/v1/proxmox/guests/{vmid}", "proxmox.guest", "One guest")),
         later(get(
             "/api/v1/proxmox/guests/{vmid}/config",
@@ -32,8 +36,28 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-fn later(draft: Draft) -> Endpoint {
-    draft.needs_level(Resource::Proxmox, Level::Read).unaudited().error(Code::NotImplemented).answers(refuse)
+fn draft(draft: Draft) -> Draft {
+    draft.needs_level(Resource::Proxmox, Level::Read).unaudited().error(Code::NotImplemented)
+}
+
+fn later(declared: Draft) -> Endpoint {
+    draft(declared).answers(refuse)
+}
+
+/// Which guests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct GuestQuery {
+    /// Only on this node.
+    #[serde(rename = "node")]
+    _node: Option<String>,
+    /// `qemu` or `lxc`.
+    #[serde(rename = "type")]
+    _kind: Option<String>,
+}
+
+fn guests(call: &Call, _: GuestQuery) -> Result<Json<Status>, ApiError> {
+    refuse(call)
 }
 
 fn refuse(_: &Call) -> Result<Json<Status>, ApiError> {
