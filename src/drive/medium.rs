@@ -160,6 +160,14 @@ impl Drive {
         self.run(&mode::select_6(length), Data::Out(&list), Kind::Query).map(drop)
     }
 
+    /// Partitions on the loaded cartridge; 1 where the drive does not tell.
+    ///
+    /// # Errors
+    /// Any error but a missing feature.
+    pub fn partitions(&mut self) -> Result<u16, DriveError> {
+        Ok(self.page(mode::MEDIUM_PARTITION)?.and_then(|page| mode::partitions(&page)).unwrap_or(1))
+    }
+
     /// Native capacity: cartridge memory, else log page 31h, else log page 17h, else unknown.
     ///
     /// # Errors

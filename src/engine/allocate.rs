@@ -116,7 +116,13 @@ impl<'a> Allocator<'a> {
     /// the volume is full then, and its part stays in the catalog as it is.
     fn check(&self, drive: &mut Drive, volume: &Volume) -> Result<bool, EngineError> {
         let open = self.catalog.open_part_on(volume.id)?;
-        fence::ready_to_append(drive, volume, open.is_some(), self.request.buffer_bytes as u64)?;
+        match fence::ready_to_append(drive, volume, open.is_some(), self.request.buffer_bytes as u64) {
+            Err(EngineError::WriteOnceTail { .. }) => {
+                self.catalog.update_volume(&Volume { status: VolumeStatus::Full, ..volume.clone() })?;
+                return Ok(false);
+            }
+            other => drop(other?),
+        }
         if let Some(part) = open {
             let written = match index_file::write(&self.catalog, drive, &part, PartState::Interrupted) {
                 Ok(written) => written,
@@ -213,6 +219,8 @@ impl<'a> Allocator<'a> {
                     self.refuse_unknown(drive, unknown.get(at..).unwrap_or_default())?;
                 }
                 Err(EngineError::WriteProtected { .. }) => {}
+                // Somebody else's, and left alone.
+                Err(EngineError::WriteOnce { .. } | EngineError::Partitioned { .. }) => {}
                 // Another task was quicker.
                 Err(EngineError::InAnotherDrive { busy: true, .. } | EngineError::InUse { .. }) => {}
                 Err(error) => return Err(error),

@@ -286,6 +286,34 @@ pub enum EngineError {
         /// Its recipients.
         recipients: String,
     },
+    /// A write-once cartridge that holds something.
+    #[error(
+        "{cartridge} is write-once and holds {found}: it cannot be labelled again; nothing was written. Use another cartridge"
+    )]
+    WriteOnce {
+        /// Barcode or drive.
+        cartridge: String,
+        /// What the first tape file is.
+        found: String,
+    },
+    /// A write-once volume on which a task died: what it left cannot be written over.
+    #[error(
+        "volume {volume} is write-once, and a task that died left data behind its last checkpoint: it takes no more. Use another volume; what was committed is safe"
+    )]
+    WriteOnceTail {
+        /// The volume.
+        volume: String,
+    },
+    /// More than one partition, as LTFS makes them.
+    #[error(
+        "{cartridge} has {partitions} partitions, as LTFS cartridges have; nothing was written. `tape label --overwrite` makes it one partition and destroys all of them"
+    )]
+    Partitioned {
+        /// Barcode, label or drive.
+        cartridge: String,
+        /// How many.
+        partitions: u16,
+    },
     /// Another host holds the drive.
     #[error(
         "{drive}: reserved by another host{}; nothing was read or written. Wait until its task has ended; if that host is dead, give --break-reservation",

@@ -100,6 +100,10 @@ pub(super) fn ready_to_append(
     if medium.write_protected {
         return Err(EngineError::WriteProtected { volume: volume.label.clone() });
     }
+    let partitions = drive.partitions()?;
+    if partitions > 1 {
+        return Err(EngineError::Partitioned { cartridge: volume.label.clone(), partitions });
+    }
     check_identity(drive, volume)?;
     if !crashed
         && let (Some(expected), Some(found)) = (volume.change_reference, drive.volume_change_reference()?)
@@ -123,6 +127,9 @@ pub(super) fn ready_to_append(
             return Err(moved(
                 "Something else wrote to this tape: run `reelward catalog rebuild` to take in what it holds",
             ));
+        }
+        if medium.worm {
+            return Err(EngineError::WriteOnceTail { volume: volume.label.clone() });
         }
         back_to_checkpoint(drive, volume)?;
     }

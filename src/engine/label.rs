@@ -106,6 +106,16 @@ pub(super) fn label(
         let by_barcode = loader.element().is_some() && volume.barcode.is_some();
         check_cartridge(catalog, drive.name(), &identity, volume, by_barcode)?;
     }
+    let cartridge = || barcode.clone().unwrap_or_else(|| "the cartridge in the drive".into());
+    if medium.worm
+        && let Identity::Found(found) = &identity
+    {
+        return Err(EngineError::WriteOnce { cartridge: cartridge(), found: found.to_string() });
+    }
+    let partitions = drive.partitions()?;
+    if partitions > 1 && (!request.overwrite || medium.worm) {
+        return Err(EngineError::Partitioned { cartridge: cartridge(), partitions });
+    }
     rows.check(catalog, &identity, &label, barcode.as_deref(), request)?;
     let pool = request
         .pool
@@ -128,6 +138,9 @@ pub(super) fn label(
     // From here on the cartridge's old content is gone, so the catalog forgets it first.
     let kept = rows.forget(catalog)?;
     drive.rewind()?;
+    if partitions > 1 {
+        drive.format_medium()?;
+    }
     drive.write(&record)?;
     drive.write_filemarks(1, false)?;
     let end = drive.position()?;

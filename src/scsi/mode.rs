@@ -13,6 +13,8 @@ pub const DATA_PROTECTION: (u8, u8) = (0x0a, 0xf0);
 pub const MEDIUM_CONFIGURATION: (u8, u8) = (0x1d, 0x00);
 /// Page 1Dh of a changer: element address assignment.
 pub const ELEMENT_ADDRESSES: (u8, u8) = (0x1d, 0x00);
+/// Medium partitions (SSC-4, mode page 11h).
+pub const MEDIUM_PARTITION: (u8, u8) = (0x11, 0x00);
 /// No page at all: header and block descriptor only.
 pub const NO_PAGE: (u8, u8) = (0x00, 0x00);
 
@@ -167,6 +169,11 @@ pub fn with_compression(page: &[u8], enabled: bool) -> Option<Vec<u8>> {
     let flags = page.get_mut(2)?;
     *flags = if enabled { *flags | 0x80 } else { *flags & !0x80 };
     Some(page)
+}
+
+/// Partitions on the medium by mode page 11h: ADDITIONAL PARTITIONS DEFINED and one.
+pub fn partitions(page: &[u8]) -> Option<u16> {
+    Some(u16::from(u8_at(page, 3)?) + 1)
 }
 
 /// Page 1Dh of a tape drive: whether the medium is write-once (SSC-4 clause 8.3.7).

@@ -259,6 +259,14 @@ impl VirtualLibrary {
         self.0.change_memory(barcode, |memory| memory.cleanings = Some(left))
     }
 
+    /// Has a cartridge say that it has so many partitions, as LTFS makes two.
+    ///
+    /// # Errors
+    /// [`VirtualError::NoCartridge`], or what the file system says.
+    pub fn set_partitions(&self, barcode: &str, partitions: u8) -> Result<(), VirtualError> {
+        self.0.change_memory(barcode, |memory| memory.partitions = partitions)
+    }
+
     /// The fault knobs.
     pub fn faults(&self) -> &Faults {
         &self.0.faults

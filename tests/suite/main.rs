@@ -31,4 +31,5 @@ mod users;
 mod transcripts;
 mod usr;
 mod verify;
+mod special_media;
 mod without_us;

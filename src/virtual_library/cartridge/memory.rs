@@ -42,6 +42,8 @@ pub(in crate::virtual_library) struct Memory {
     pub last_drives: Vec<String>,
     /// Write-once.
     pub worm: bool,
+    /// Partitions, of which only the first has room for anything here.
+    pub partitions: u8,
     /// The tab is set.
     pub write_protected: bool,
     /// Uses a cleaning cartridge has left; `None` for data cartridges.
@@ -91,6 +93,7 @@ impl Default for Memory {
             life_left: None,
             last_drives: Vec::new(),
             worm: false,
+            partitions: 1,
             write_protected: false,
             cleanings: None,
             host: BTreeMap::new(),

@@ -384,7 +384,11 @@ impl Drive {
         if self.medium()?.memory.worm {
             return Err(Check::new(7, 0x30, 0x0c).into());
         }
-        self.erase(faults)
+        self.erase(faults)?;
+        let medium = self.medium()?;
+        medium.memory.partitions = 1;
+        medium.save_memory()?;
+        Ok(0)
     }
 
     /// SET CAPACITY: at the beginning of the tape; everything on it is lost.

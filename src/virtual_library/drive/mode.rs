@@ -148,6 +148,11 @@ impl Drive {
                 let size = if mask { u16::MAX } else { mode.early_warning_mb };
                 bytes[6..8].copy_from_slice(&size.to_be_bytes());
             }
+            (0x11, _) if !mask => {
+                let count = self.medium.as_ref().filter(|_| self.threaded).map_or(1, |m| m.memory.partitions);
+                bytes[2] = 3;
+                bytes[3] = count.saturating_sub(1);
+            }
             (0x1d, _) if !mask => {
                 let worm = self.medium.as_ref().is_some_and(|medium| self.threaded && medium.memory.worm);
                 bytes[2] = u8::from(worm);
