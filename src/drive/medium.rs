@@ -7,7 +7,7 @@ use crate::scsi::attribute::{self, Format};
 use crate::scsi::log::{self, LogPage};
 use crate::scsi::mode::{self, BlockDescriptor, Mode};
 use crate::scsi::tape::{self, BlockLimits, MediumFormat};
-use crate::scsi::{Data, Generation, TapeAlert, opcode};
+use crate::scsi::{BarcodeKind, Data, Generation, TapeAlert, opcode};
 
 /// How the cartridge is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ pub struct Medium {
     pub density: u8,
     /// Cartridge or drive forbid writing.
     pub write_protected: bool,
-    /// Write-once.
+    /// Write-once, by two signs of it.
     pub worm: bool,
     /// Records carry a CRC32C on their way.
     pub block_protection: bool,
@@ -102,14 +102,13 @@ impl Drive {
             .page(mode::DATA_PROTECTION)?
             .and_then(|page| mode::protection(&page))
             .is_some_and(|now| now.method == mode::PROTECTION_CRC32C && now.on_write && now.on_read);
-        let worm = self.page(mode::MEDIUM_CONFIGURATION)?.and_then(|page| mode::worm(&page));
         let barcode = self.text_attribute(attribute::BARCODE)?;
         let by_barcode = barcode.as_deref().and_then(Generation::by_barcode);
         Ok(Medium {
             generation: Generation::by_density(density).or(by_barcode),
             density,
             write_protected: mode.write_protected,
-            worm: worm.unwrap_or(false),
+            worm: self.write_once(barcode.as_deref())?,
             block_protection: self.protected,
             programmable_early_warning: zone.map(|megabytes| u64::from(megabytes) * MEGABYTE),
             max_record: if self.protected { longest.saturating_sub(PROTECTION) } else { longest },
@@ -158,6 +157,33 @@ impl Drive {
         let list = mode::list_6(1, block, page);
         let length = u8::try_from(list.len()).unwrap_or(u8::MAX);
         self.run(&mode::select_6(length), Data::Out(&list), Kind::Query).map(drop)
+    }
+
+    /// Whether the cartridge is write-once. Mode page 1Dh, log page 17h, the medium type in the cartridge memory and the
+    /// barcode's suffix tell; one that stands alone is not believed, as there are drives whose page 1Dh always says yes
+    /// and labels on the wrong cartridge. Without page 1Dh the log page or the cartridge memory is enough.
+    pub(super) fn write_once(&mut self, barcode: Option<&str>) -> Result<bool, DriveError> {
+        let page = self.page(mode::MEDIUM_CONFIGURATION)?.and_then(|page| mode::worm(&page));
+        let suffix = matches!(barcode.and_then(BarcodeKind::of), Some(BarcodeKind::Worm(_)));
+        if page == Some(false) && !suffix {
+            return Ok(false);
+        }
+        if page == Some(true) && suffix {
+            return Ok(true);
+        }
+        let statistics = self.log_page(log::VOLUME_STATISTICS)?;
+        let logged = statistics
+            .as_deref()
+            .and_then(LogPage::parse)
+            .is_some_and(|page| log::VolumeStatistics::from_page(&page).worm);
+        if logged {
+            return Ok(true);
+        }
+        let kind = match self.read_attribute(attribute::MEDIUM_TYPE) {
+            Err(DriveError::MediumError { .. } | DriveError::HardwareError { .. }) => None,
+            other => other?,
+        };
+        Ok(kind.as_deref() == Some(&[attribute::WRITE_ONCE]))
     }
 
     /// Partitions on the loaded cartridge; 1 where the drive does not tell.

@@ -101,7 +101,6 @@ impl Drive {
     pub fn cartridge_state(&mut self) -> Result<CartridgeState, DriveError> {
         let mode = self.mode(mode::NO_PAGE)?.unwrap_or_default();
         let density = mode.block.map_or(0, |block| block.density);
-        let worm = self.page(mode::MEDIUM_CONFIGURATION)?.and_then(|page| mode::worm(&page));
         let barcode = self.text_attribute(attribute::BARCODE)?;
         let by_barcode = barcode.as_deref().and_then(Generation::by_barcode);
         Ok(CartridgeState {
@@ -109,7 +108,7 @@ impl Drive {
             density,
             block_length: mode.block.map(|block| block.block_length),
             write_protected: mode.write_protected,
-            worm: worm.unwrap_or(false),
+            worm: self.write_once(barcode.as_deref())?,
             barcode,
         })
     }

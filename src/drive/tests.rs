@@ -401,8 +401,9 @@ fn preparing_sets_what_the_drive_has() {
         .expect(&[0x5a, 0, 0x0a, 0xf0], protection(0, 0))
         .expect(&[0x55], Answer::Good)
         .expect(&[0x5a, 0, 0x0a, 0xf0], protection(2, 0xc0))
-        .expect(&[0x5a, 0, 0x1d], mode(&[0x1d, 2, 1, 0]))
         .expect(&[0x8c, 0, 0, 0, 0, 0, 0, 0, 8, 6], Answer::Bytes(barcode))
+        .expect(&[0x5a, 0, 0x1d], mode(&[0x1d, 2, 1, 0]))
+        .expect(&[0x4d, 0, 0x57], Answer::Bytes(vec![0x17, 0, 0, 5, 0, 0x81, 3, 1, 1]))
         .expect(&[0x8c], check(0x03, 0x11, 0x12));
     let medium = drive
         .prepare_medium(MediumOptions {
@@ -431,10 +432,12 @@ fn preparing_a_plain_drive() {
     let unknown = || check(0x05, 0x20, 0x00);
     script.expect(&[0x05], unknown()).expect(&[0x5a], unknown()).expect(&[0x1a, 0, 0], six());
     script.expect(&[0x55], unknown()).expect(&[0x15, 0x10, 0, 0, 12], Answer::Good);
-    for _ in 0..5 {
+    for _ in 0..4 {
         script.expect(&[0x5a], unknown()).expect(&[0x1a], check(0x05, 0x24, 0x00));
     }
-    script.expect(&[0x8c], unknown()).expect(&[0x8c], unknown());
+    script.expect(&[0x8c, 0, 0, 0, 0, 0, 0, 0, 8, 6], unknown());
+    script.expect(&[0x5a, 0, 0x1d], unknown()).expect(&[0x1a, 0, 0x1d], check(0x05, 0x24, 0x00));
+    script.expect(&[0x4d, 0, 0x57], unknown()).expect(&[0x8c], unknown()).expect(&[0x8c], unknown());
     let medium =
         drive.prepare_medium(MediumOptions { block_protection: true, ..Default::default() }).unwrap();
     script.done();
@@ -444,6 +447,36 @@ fn preparing_a_plain_drive() {
     script.expect(&[0x4d], unknown()).expect(&[0x4d], unknown());
     assert_eq!(drive.capacity().unwrap(), None);
     script.done();
+}
+
+#[test]
+fn one_sign_alone_makes_no_cartridge_write_once() {
+    let lacks = || check(0x05, 0x24, 0x00);
+    let page = |worm: Option<bool>| match worm {
+        Some(worm) => mode(&[0x1d, 2, u8::from(worm), 0]),
+        None => mode(&[]),
+    };
+    let log = |worm: u8| Answer::Bytes(vec![0x17, 0, 0, 5, 0, 0x81, 3, 1, worm]);
+    let kind = |kind: u8| Answer::Bytes(attribute::list(attribute::MEDIUM_TYPE, Format::Binary, &[kind]));
+    let told = |barcode: &str, answers: Vec<Answer>| {
+        let (mut drive, script) = rewound();
+        for (prefix, answer) in [&[0x5a, 0, 0x1d][..], &[0x4d, 0, 0x57], &[0x8c]].into_iter().zip(answers) {
+            script.expect(prefix, answer);
+        }
+        let worm = drive.write_once(Some(barcode)).unwrap();
+        script.done();
+        worm
+    };
+    assert!(!told("RWD001L9", vec![page(Some(false))]));
+    assert!(told("RWD001LZ", vec![page(Some(true))]));
+    assert!(told("RWD001L9", vec![page(Some(true)), log(1)]));
+    assert!(told("RWD001L9", vec![page(Some(true)), lacks(), kind(0x80)]));
+    assert!(told("RWD001L9", vec![page(None), log(1)]), "a drive without the page");
+    assert!(told("RWD001LZ", vec![page(Some(false)), log(0), kind(0x80)]));
+    assert!(!told("RWD001L9", vec![page(Some(true)), log(0), kind(0)]), "a page that always says yes");
+    assert!(!told("RWD001L9", vec![page(Some(true)), lacks(), lacks()]));
+    assert!(!told("RWD001LZ", vec![page(Some(false)), log(0), kind(0)]), "a label on the wrong cartridge");
+    assert!(!told("RWD001LZ", vec![page(None), lacks(), check(0x03, 0x11, 0x12)]));
 }
 
 #[test]

@@ -142,6 +142,11 @@ fn back_to_checkpoint(drive: &mut Drive, volume: &Volume) -> Result<(), EngineEr
     drive.locate(BlockAddress(volume.end_block - 1))?;
     let mut record = vec![0; volume.record_size as usize + 4];
     let outcome = drive.read(&mut record)?;
+    if drive.position()?.file.is_none() {
+        // A drive that does not tell lost count of the filemarks on its way here: they are counted from the beginning.
+        drive.rewind()?;
+        drive.space_filemarks(i32::try_from(volume.end_file).unwrap_or(i32::MAX))?;
+    }
     let at = drive.position()?.block.0;
     if outcome != ReadOutcome::Filemark || at != volume.end_block {
         return Err(EngineError::EndOfDataMoved {

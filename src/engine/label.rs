@@ -113,7 +113,14 @@ pub(super) fn label(
         return Err(EngineError::WriteOnce { cartridge: cartridge(), found: found.to_string() });
     }
     let partitions = drive.partitions()?;
-    if partitions > 1 && (!request.overwrite || medium.worm) {
+    if partitions > 1 && medium.worm {
+        // It cannot be formatted into one.
+        return Err(EngineError::WriteOnce {
+            cartridge: cartridge(),
+            found: format!("{partitions} partitions"),
+        });
+    }
+    if partitions > 1 && !request.overwrite {
         return Err(EngineError::Partitioned { cartridge: cartridge(), partitions });
     }
     rows.check(catalog, &identity, &label, barcode.as_deref(), request)?;

@@ -35,6 +35,8 @@ pub const MEDIUM_LENGTH: u16 = 0x0402;
 pub const MANUFACTURE_DATE: u16 = 0x0406;
 /// Type of medium: 00h data, 01h cleaning, 80h WORM.
 pub const MEDIUM_TYPE: u16 = 0x0408;
+/// The value of [`MEDIUM_TYPE`] for a write-once cartridge.
+pub const WRITE_ONCE: u8 = 0x80;
 /// Application vendor, 8 bytes.
 pub const APPLICATION_VENDOR: u16 = 0x0800;
 /// Application name, 32 bytes.

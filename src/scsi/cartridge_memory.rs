@@ -74,7 +74,7 @@ impl CartridgeMemory {
             attribute::MANUFACTURE_DATE => self.manufactured = found.text(),
             attribute::MEDIUM_TYPE => {
                 self.cleaning = u8_at(found.value, 0) == Some(0x01);
-                self.worm = u8_at(found.value, 0) == Some(0x80);
+                self.worm = u8_at(found.value, 0) == Some(attribute::WRITE_ONCE);
             }
             attribute::APPLICATION_VENDOR => self.vendor = found.text(),
             attribute::APPLICATION_NAME => self.application = found.text(),

@@ -1,8 +1,10 @@
 //! Write-once and partitioned cartridges.
 
+use reelward::drive::DriveError;
 use reelward::engine::{EngineError, LabelReport, LabelRequest};
 
 use crate::support::bench::Bench;
+use crate::support::reelward::Reelward;
 
 const FIRST: &str = "RW0001L9";
 const SECOND: &str = "RW0002L9";
@@ -39,6 +41,48 @@ fn a_write_once_cartridge_is_labelled_once_and_appended_to() {
     library.faults().drive(0, |faults| faults.write_error_at = None);
     assert_eq!(bench.backup(|_| {}).volumes, [SECOND]);
     assert!(bench.restore(|_| {}).faults.is_empty());
+}
+
+#[test]
+fn the_command_says_why_before_anything_is_written() {
+    let bench = Bench::new().small_cartridges(2, 64 << 20).few_files();
+    let program = Reelward::new(bench.path("state"));
+    program.ok(["tape", "label", FIRST, "--label", "archive"]);
+    program.ok(["tape", "label", SECOND]);
+    bench.library().set_worm(FIRST, true).unwrap();
+    bench.library().set_partitions(SECOND, 2).unwrap();
+    let before = [bench.cartridge(FIRST), bench.cartridge(SECOND)];
+    for flags in [&[][..], &["--overwrite"], &["--overwrite", "--destroy-sets"]] {
+        let (_, told) = program.exits(1, [&["tape", "label", FIRST], flags].concat());
+        assert!(told.contains("RW0001L9 is write-once and holds the volume archive ("), "{told}");
+    }
+    let (_, told) = program.exits(1, ["tape", "label", SECOND]);
+    assert!(told.contains("has 2 partitions") && told.contains("--overwrite"), "{told}");
+    assert!(before == [bench.cartridge(FIRST), bench.cartridge(SECOND)], "something was written");
+    // Nothing is forgotten either: the write-once volume is appended to.
+    assert_eq!(bench.backup(|request| request.volume = Some("archive".into())).volumes, ["archive"]);
+    assert!(bench.restore(|_| {}).faults.is_empty());
+}
+
+#[test]
+fn a_drive_that_only_claims_it_is_no_obstacle() {
+    let bench = Bench::new().small_cartridges(1, 64 << 20).few_files();
+    label(&bench, false).unwrap();
+    let library = bench.library();
+    library.set_worm(FIRST, true).unwrap();
+    let told = || {
+        library.faults().drive(0, |faults| (faults.missing_pages, faults.no_cartridge_memory) = (0, false));
+        label(&bench, true).expect_err("two signs")
+    };
+    assert!(matches!(told(), EngineError::WriteOnce { .. }));
+    // Neither log page 17h nor cartridge memory: mode page 1Dh stands alone, and the drive itself has the last word.
+    library.faults().drive(0, |faults| {
+        (faults.missing_pages, faults.no_cartridge_memory) = (1 << 0x17, true);
+    });
+    let before = bench.cartridge(FIRST);
+    let error = label(&bench, true).expect_err("the cartridge is write-once all the same");
+    assert!(matches!(error, EngineError::Drive(DriveError::Worm { .. })), "{error:?}");
+    assert!(bench.cartridge(FIRST) == before);
 }
 
 #[test]

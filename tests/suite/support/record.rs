@@ -180,24 +180,37 @@ fn code(status: Status) -> u8 {
     }
 }
 
-/// Answers each command as the next exchange with the same CDB did; panics where there is none.
+/// Answers each command as the next exchange with the same CDB did. What was refused (5/...) is refused again, a command
+/// that the device did not know (5/20/00) whatever its fields; panics at what is in no exchange.
 pub struct Replay {
     left: VecDeque<Exchange>,
+    refused: Vec<Exchange>,
     name: String,
 }
 
 impl Replay {
     /// Of a transcript, from its beginning.
     pub fn new(transcript: &Transcript, name: &str) -> Box<Replay> {
-        Box::new(Replay { left: transcript.exchanges.iter().cloned().collect(), name: name.to_owned() })
+        let refused = |exchange: &&Exchange| exchange.sense.get(2) == Some(&5);
+        Box::new(Replay {
+            left: transcript.exchanges.iter().cloned().collect(),
+            refused: transcript.exchanges.iter().filter(refused).cloned().collect(),
+            name: name.to_owned(),
+        })
     }
 }
 
 impl Transport for Replay {
     fn execute(&mut self, cdb: &[u8], data: Data<'_>, timeout: Duration) -> Result<Reply, TransportError> {
         let at = self.left.iter().position(|exchange| exchange.cdb == cdb);
-        let at = at.unwrap_or_else(|| panic!("{}: {cdb:02x?} was never asked there", self.name));
-        let exchange = self.left.remove(at).unwrap();
+        let exchange = at.and_then(|at| self.left.remove(at)).or_else(|| {
+            let fits = |exchange: &&Exchange| {
+                let unknown = exchange.sense.get(12) == Some(&0x20);
+                exchange.cdb == cdb || (unknown && exchange.cdb.get(..2) == cdb.get(..2))
+            };
+            self.refused.iter().find(fits).cloned()
+        });
+        let exchange = exchange.unwrap_or_else(|| panic!("{}: {cdb:02x?} was never asked there", self.name));
         let Some(status) = exchange.status else {
             let (device, opcode) = (self.name.clone(), exchange.opcode());
             return Err(TransportError::TimedOut { device, opcode, timeout });
