@@ -9,8 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access::{Access, AccessError, AccessOptions, Clock, LimitSettings, LongOperations, RateLimits};
 use crate::api::{Api, Control, Listener, Request, Server, ServerError, Shared};
+use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, Keys, TlsMode, Vault, VaultError};
-use crate::engine::{Appliance, DeviceChoice, EngineError, NamedDevices, Settings, chain};
+use crate::engine::{Appliance, DeviceChoice, EngineError, NamedDevices, Settings, apply_retention, chain};
 use crate::tasks::{Events, KEPT, Missed, Tasks, TasksError, TasksOptions};
 
 /// The socket in the state directory on which commands reach the daemon.
@@ -123,7 +124,7 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
     let control = Control::new();
     let listeners = listeners(&config, &options.state);
     let long = LongOperations::new(config.api.long_operations as usize);
-    let tended = access.clone();
+    let tended = (access.clone(), appliance.catalog().clone());
     let api = Api::new(Shared {
         catalog: appliance.catalog().clone(),
         appliance,
@@ -157,24 +158,28 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(&Ready)) -> Result<Reque
     runtime.shutdown_timeout(Duration::from_secs(2));
     tracing::info!("ending: running tasks go to their next checkpoint");
     tasks.stop(STOP_TIME);
-    tended_once(&tended);
+    tended_once(&tended.0, &tended.1);
     asked
 }
 
-/// Keeps access control in order.
-async fn tend(access: Access) {
+/// Keeps access control in order, and has expire what is past its pool's retention.
+async fn tend((access, catalog): (Access, Catalog)) {
     let mut minutes = tokio::time::interval(TEND_EVERY);
     loop {
         minutes.tick().await;
-        let access = access.clone();
-        let done = tokio::task::spawn_blocking(move || tended_once(&access)).await;
+        let (access, catalog) = (access.clone(), catalog.clone());
+        let done = tokio::task::spawn_blocking(move || tended_once(&access, &catalog)).await;
         if let Err(panicked) = done {
             tracing::error!(error = %panicked, "access control could not be kept in order");
         }
     }
 }
 
-fn tended_once(access: &Access) {
+fn tended_once(access: &Access, catalog: &Catalog) {
+    let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    if let Err(error) = apply_retention(catalog, now) {
+        tracing::warn!(error = %chain(&error), "retention could not be applied");
+    }
     if let Err(error) = access.tend() {
         tracing::warn!(error = %chain(&error), "access control could not be kept in order; it is tried again");
     }

@@ -48,6 +48,16 @@ pub fn apply_retention(catalog: &Catalog, now: i64) -> Result<Vec<VolumeId>, Eng
             }
         }
     }
+    // What a set builds upon lives as long as the set does.
+    let sets = catalog.sets()?;
+    let ids: HashMap<&str, i64> = sets.iter().map(|set| (set.uuid.as_str(), set.id.0)).collect();
+    for set in &sets {
+        let until = lives.get(&set.id.0).copied().flatten();
+        for base in set.bases.iter().filter_map(|base| ids.get(base.as_str())) {
+            let known = lives.entry(*base).or_insert(until);
+            *known = known.zip(until).map(|(one, other)| one.max(other));
+        }
+    }
     let is_over = |set: &i64| lives.get(set).copied().flatten().is_some_and(|until| until <= now);
     let expired: Vec<VolumeId> = volumes
         .iter()
@@ -92,6 +102,10 @@ mod tests {
         }
 
         fn set(&self, uuid: &str, finished: Option<i64>, volumes: &[VolumeId]) -> SetId {
+            self.set_upon(uuid, finished, volumes, &[])
+        }
+
+        fn set_upon(&self, uuid: &str, finished: Option<i64>, volumes: &[VolumeId], bases: &[&str]) -> SetId {
             let new = NewSet {
                 uuid: uuid.into(),
                 job: "j".into(),
@@ -102,7 +116,7 @@ mod tests {
                 exclude: vec![],
                 one_file_system: false,
                 kind: crate::catalog::SetKind::Full,
-                bases: Vec::new(),
+                bases: bases.iter().map(ToString::to_string).collect(),
                 started: 0,
             };
             let set = self.catalog.begin_set(&new).unwrap();
@@ -158,6 +172,16 @@ mod tests {
             [],
             "one of its parts is kept for ever"
         );
+    }
+
+    #[test]
+    fn what_a_set_builds_upon_lives_as_long_as_the_set() {
+        let rig = rig();
+        let (base, above) = (rig.volume("b", "WEEK"), rig.volume("a", "WEEK"));
+        rig.set("base", Some(0), &[base]);
+        rig.set_upon("above", Some(5 * DAY), &[above], &["base"]);
+        assert_eq!(apply_retention(&rig.catalog, 8 * DAY).unwrap(), []);
+        assert_eq!(apply_retention(&rig.catalog, 12 * DAY).unwrap(), [base, above]);
     }
 
     #[test]

@@ -50,6 +50,7 @@ struct SetBody {
     /// The first tape it lies on.
     tape_id: Option<i64>,
     tape_label: Option<String>,
+    /// `full`, `incremental` or `differential`.
     backup_type: &'static str,
     start_time: String,
     end_time: Option<String>,
@@ -93,7 +94,7 @@ fn body(call: &Call, set: BackupSet, jobs: &HashMap<String, i64>) -> Result<SetB
         job_name: set.job,
         tape_id: volume.as_ref().map(|volume| volume.id.0),
         tape_label: volume.map(|volume| volume.label),
-        backup_type: "full",
+        backup_type: set.kind.as_str(),
         start_time: time(set.started),
         end_time: set.finished.map(time),
         status: status(set.state),
@@ -281,6 +282,12 @@ fn remove(call: &Call) -> Result<Json<Status>, ApiError> {
         return Err(ApiError::conflict(format!(
             "backup set {} is being written; cancel its task first",
             set.id
+        )));
+    }
+    if let Some(above) = call.api.catalog.sets()?.into_iter().find(|other| other.bases.contains(&set.uuid)) {
+        return Err(ApiError::conflict(format!(
+            "backup set {} builds upon set {}; delete that one first",
+            above.id, set.id
         )));
     }
     call.api.catalog.delete_set(set.id)?;
