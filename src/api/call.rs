@@ -69,8 +69,8 @@ impl Call {
             ));
         }
         // A list of values would be taken for the fields in their order.
-        if bytes.trim_ascii_start().first() == Some(&b'[') {
-            return Err(ApiError::new(Code::ValidationError, "the body must be a JSON object"));
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ApiError::field("body", "must be one JSON object"));
         }
         let mut parser = serde_json::Deserializer::from_slice(bytes);
         let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| named(&error))?;
