@@ -13,7 +13,9 @@ use super::work::{
     BackupWork, BatchLabelWork, FormatWork, LabelWork, OverwriteRule, RestoreWork, SelectionWork, VerifyWork,
     Work,
 };
-use crate::catalog::{Catalog, CatalogError, DatabaseCopyId, DriveRow, JobId, TaskRow, Volume, VolumeId};
+use crate::catalog::{
+    Catalog, CatalogError, DatabaseCopyId, DriveRow, JobId, SetKind, TaskRow, Volume, VolumeId,
+};
 use crate::engine::{
     Appliance, BackupReport, BackupRequest, BatchLabelRequest, BatchLabelStatus, BatchTape, Compression,
     EngineError, LabelRequest, RebuildRequest, RestoreRequest, VerifyRequest, check_source, walk_patterns,
@@ -170,8 +172,20 @@ fn backup_request(catalog: &Catalog, work: &BackupWork) -> Result<BackupRequest,
         volume: work.volume.clone(),
         pool: selection.pool,
         auto_label: selection.auto_label,
+        kind: kind(catalog, work)?,
         ..usual
     })
+}
+
+/// What was asked for this run, else what the job is.
+fn kind(catalog: &Catalog, work: &BackupWork) -> Result<SetKind, Failure> {
+    let name = match (&work.backup_type, work.job) {
+        (Some(name), _) => name.clone(),
+        (None, Some(job)) => catalog.job(JobId(job))?.backup_type.as_str().to_owned(),
+        (None, None) => return Ok(SetKind::Full),
+    };
+    SetKind::from_name(&name)
+        .ok_or_else(|| Failure::Text(format!("{name:?}: a backup is full, incremental or differential")))
 }
 
 /// A job as its rows are now.

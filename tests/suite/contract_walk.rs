@@ -312,7 +312,11 @@ fn copies_of_the_catalog(walk: &Walk, drive: &str, tape: &str, target: &std::pat
         (walk.client.got(&format!("/api/v1/drives/{drive}"))["status"] != "busy").then_some(())
     });
     if walk.client.got(&format!("/api/v1/drives/{drive}"))["status"] != "ready" {
-        walk.client.posted("/api/v1/libraries/1/load", &json!({ "slot_number": 1, "drive_number": 0 }));
+        let slots = walk.client.got("/api/v1/libraries/1/slots");
+        let is_it = |slot: &&Value| slot["tape_id"].as_i64() == tape.parse().ok();
+        let slot = slots["slots"].as_array().unwrap().iter().find(is_it).expect("the tape is in the library");
+        let body = json!({ "slot_number": slot["slot_number"], "drive_number": 0 });
+        walk.client.posted("/api/v1/libraries/1/load", &body);
     }
     walk.get("/api/v1/drives/{id}/scan-for-db-backup", &[drive]);
     walk.get("/api/v1/drives/{id}/statistics", &[drive]);
