@@ -152,8 +152,10 @@ fn run(shared: &Arc<Shared>, start: &Start) -> Result<Done, Failure> {
         progress: &progress,
         control: &control,
     };
+    // Who looks at the cartridge that somebody loaded leaves it where it is.
+    let stays = matches!(start.work, Work::ReadLabel { .. }) && shared.is_loaded(start.drive.as_ref());
     let outcome = execute::execute(&mut context, &start.work);
-    if start.work.mounts() && shared.is_shared_library(start.drive.as_ref()) {
+    if start.work.mounts() && !stays && shared.is_shared_library(start.drive.as_ref()) {
         execute::put_back(&mut context);
     }
     note_inventory(&context, &start.work);
@@ -204,6 +206,15 @@ impl Shared {
             TaskState::WaitingForOperator => live.asked_with.is_none(),
             _ => false,
         }
+    }
+
+    /// Whether a cartridge is in the drive, as the catalog has it.
+    fn is_loaded(&self, drive: Option<&DriveRow>) -> bool {
+        let Some((drive, library)) = drive.and_then(|drive| Some((drive, drive.library?))) else {
+            return false;
+        };
+        let slots = self.catalog().slots_of(library).unwrap_or_default();
+        slots.iter().any(|slot| slot.drive == Some(drive.id) && slot.full)
     }
 
     /// Whether other drives need what lies in this one.

@@ -100,7 +100,8 @@ fn compare(wanted: &Value, found: &Value, place: &str, faults: &mut Vec<String>)
                 "boolean" => found.is_boolean(),
                 "string" => found.is_string() || found.is_null(),
                 "date-time" => {
-                    found.is_null() || found.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok())
+                    found.is_null()
+                        || found.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok())
                 }
                 "null" => true,
                 _ => false,
@@ -185,7 +186,8 @@ fn every_documented_operation_is_declared_with_its_fields() {
         }
         if let Some(reply) = &operation.reply {
             let done = ["200", "201", "202"].iter().find_map(|status| declared["responses"].get(*status));
-            let schema = done.map(|done| &done["content"]["application/json"]["schema"]).unwrap_or(&Value::Null);
+            let schema =
+                done.map(|done| &done["content"]["application/json"]["schema"]).unwrap_or(&Value::Null);
             in_schema(&document, reply, schema, &format!("{place} reply"), &mut faults);
         }
     }

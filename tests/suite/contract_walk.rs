@@ -84,7 +84,8 @@ fn all_of_the_document_is_answered_from_real_state() {
     walk.contract.check("POST", "/api/v1/auth/login", &daemon.nobody().post("/api/v1/auth/login", &body));
     people(&walk);
     let (drive, library) = devices(&walk);
-    let pool = walk.post("/api/v1/pools", &[], json!({ "name": "DAILY", "description": "d", "retention_days": 7 }));
+    let pool =
+        walk.post("/api/v1/pools", &[], json!({ "name": "DAILY", "description": "d", "retention_days": 7 }));
     let pool = id(&pool);
     let source = walk.post(
         "/api/v1/sources",
@@ -187,9 +188,17 @@ fn tapes(walk: &Walk, pool: &str, drive: &str, library: &str) -> String {
     // A second one, labelled by the drive's batch, then changed in a batch, then forgotten.
     let second = enter(1, "DAILY-002");
     walk.post("/api/v1/libraries/{id}/unload", &[library], slot.clone());
-    let batch = walk.post("/api/v1/drives/{id}/batch-label", &[drive], json!({ "tape_ids": [second.parse::<i64>().unwrap()] }));
+    let batch = walk.post(
+        "/api/v1/drives/{id}/batch-label",
+        &[drive],
+        json!({ "tape_ids": [second.parse::<i64>().unwrap()] }),
+    );
     assert_eq!(walk.task(&batch["task_id"])["status"], "completed");
-    walk.post("/api/v1/tapes/batch-update", &[], json!({ "tape_ids": [second.parse::<i64>().unwrap()], "status": "retired" }));
+    walk.post(
+        "/api/v1/tapes/batch-update",
+        &[],
+        json!({ "tape_ids": [second.parse::<i64>().unwrap()], "status": "retired" }),
+    );
     walk.delete(T, &[&second]);
     // A batch of new ones, cancelled or done.
     walk.post(
@@ -214,8 +223,12 @@ fn tapes(walk: &Walk, pool: &str, drive: &str, library: &str) -> String {
     let slots = walk.get("/api/v1/libraries/{id}/slots", &[library]);
     let all = slots["slots"].as_array().unwrap();
     let free = |slot: &&Value| slot["is_empty"] == true && slot["slot_type"] == "storage";
-    let (from, to) = (all.iter().find(|slot| slot["is_empty"] == false && slot["slot_type"] == "storage"), all.iter().rev().find(free));
-    let transfer = json!({ "source_slot": from.unwrap()["slot_number"], "dest_slot": to.unwrap()["slot_number"] });
+    let (from, to) = (
+        all.iter().find(|slot| slot["is_empty"] == false && slot["slot_type"] == "storage"),
+        all.iter().rev().find(free),
+    );
+    let transfer =
+        json!({ "source_slot": from.unwrap()["slot_number"], "dest_slot": to.unwrap()["slot_number"] });
     walk.post("/api/v1/libraries/{id}/transfer", &[library], transfer);
     tape
 }
@@ -239,7 +252,8 @@ fn jobs(walk: &Walk, pool: &str, source: &str, tape: &str, root: &std::path::Pat
     walk.get("/api/v1/jobs/active", &[]);
     let idle = || {
         let active = walk.get("/api/v1/jobs/active", &[]);
-        let all = active.as_array().cloned().or_else(|| active["jobs"].as_array().cloned()).unwrap_or_default();
+        let all =
+            active.as_array().cloned().or_else(|| active["jobs"].as_array().cloned()).unwrap_or_default();
         all.is_empty().then_some(())
     };
     eventually("the job ends", idle);
@@ -262,7 +276,8 @@ fn jobs(walk: &Walk, pool: &str, source: &str, tape: &str, root: &std::path::Pat
     either("/api/v1/jobs/{id}/cancel", &post("cancel"));
     eventually("the job ends", idle);
     let resumable = walk.get("/api/v1/jobs/resumable", &[]);
-    let body = json!({ "tape_id": 0, "use_pool": true, "from_scratch": resumable.as_array().unwrap().is_empty() });
+    let body =
+        json!({ "tape_id": 0, "use_pool": true, "from_scratch": resumable.as_array().unwrap().is_empty() });
     let retry = walk.client.post(&format!("/api/v1/jobs/{job}/retry"), &body);
     either("/api/v1/jobs/{id}/retry", &retry);
     eventually("the job ends", idle);
@@ -295,16 +310,22 @@ fn sets_and_restores(walk: &Walk, set: &str, tape: &str, target: &std::path::Pat
 }
 
 fn copies_of_the_catalog(walk: &Walk, drive: &str, tape: &str, target: &std::path::Path) {
-    let copy = walk.post("/api/v1/database-backup/backup", &[], json!({ "tape_id": tape.parse::<i64>().unwrap() }));
+    let copy =
+        walk.post("/api/v1/database-backup/backup", &[], json!({ "tape_id": tape.parse::<i64>().unwrap() }));
     let copy = copy["id"].as_i64().unwrap();
     eventually("the copy is on tape", || {
         let all = walk.get("/api/v1/database-backup", &[]);
-        let done = all["backups"].as_array().unwrap().iter().any(|row| row["id"] == copy && row["status"] == "completed");
+        let done = all["backups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|row| row["id"] == copy && row["status"] == "completed");
         done.then_some(())
     });
     let dest = target.join("copy");
     fs::create_dir(&dest).unwrap();
-    let restored = walk.post("/api/v1/database-backup/restore", &[], json!({ "backup_id": copy, "dest_path": dest }));
+    let restored =
+        walk.post("/api/v1/database-backup/restore", &[], json!({ "backup_id": copy, "dest_path": dest }));
     let file = restored["dest_path"].as_str().unwrap();
     assert_eq!(&fs::read(file).unwrap()[..15], b"SQLite format 3");
     // The tape is in a drive, or is put there, to be scanned.
@@ -329,11 +350,16 @@ fn keys(walk: &Walk) {
     let made = walk.post("/api/v1/encryption-keys", &[], json!({ "name": "my-key" }));
     walk.get("/api/v1/encryption-keys", &[]);
     assert!(walk.client.get("/api/v1/encryption-keys/keysheet").text().contains("<svg"));
-    walk.contract.check("GET", "/api/v1/encryption-keys/keysheet", &walk.client.get("/api/v1/encryption-keys/keysheet"));
+    walk.contract.check(
+        "GET",
+        "/api/v1/encryption-keys/keysheet",
+        &walk.client.get("/api/v1/encryption-keys/keysheet"),
+    );
     let sheet = walk.client.get("/api/v1/encryption-keys/keysheet/text");
     walk.contract.check("GET", "/api/v1/encryption-keys/keysheet/text", &sheet);
     let text = sheet.text();
-    let secret = text.split_whitespace().find(|word| word.starts_with("AGE-SECRET-KEY-1")).expect("the key itself");
+    let secret =
+        text.split_whitespace().find(|word| word.starts_with("AGE-SECRET-KEY-1")).expect("the key itself");
     walk.delete("/api/v1/encryption-keys/{id}", &[&id(&made)]);
     walk.post("/api/v1/encryption-keys/import", &[], json!({ "name": "imported-key", "key_data": secret }));
 }
@@ -346,8 +372,13 @@ fn rest(walk: &Walk, pool: &str, source: &str, tape: &str, set: &str, _library: 
     walk.delete("/api/v1/pools/{id}", &[&id(&other)]);
     walk.get("/api/v1/sources", &[]);
     walk.get("/api/v1/sources/{id}", &[source]);
-    walk.put("/api/v1/sources/{id}", &[source], json!({ "name": "Renamed", "exclude_patterns": ["*.tmp", "cache/*"] }));
-    let other = walk.post("/api/v1/sources", &[], json!({ "name": "Other", "source_type": "local", "path": "/etc" }));
+    walk.put(
+        "/api/v1/sources/{id}",
+        &[source],
+        json!({ "name": "Renamed", "exclude_patterns": ["*.tmp", "cache/*"] }),
+    );
+    let other =
+        walk.post("/api/v1/sources", &[], json!({ "name": "Other", "source_type": "local", "path": "/etc" }));
     walk.delete("/api/v1/sources/{id}", &[&id(&other)]);
     walk.post("/api/v1/tapes/{id}/export", &[tape], json!({}));
     walk.post("/api/v1/tapes/{id}/import", &[tape], json!({}));

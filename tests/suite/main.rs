@@ -7,6 +7,8 @@ mod api_life;
 mod api_tasks;
 mod architecture;
 mod cli;
+mod contract;
+mod contract_walk;
 mod backup_restore;
 mod crash;
 mod database_copies;
