@@ -8,6 +8,7 @@ use clap::Args;
 use super::context::Context;
 use super::error::CliError;
 use super::output::{Output, Tone};
+use super::remote::Daemon;
 use super::{Outcome, interrupt, monitor, numbers, text};
 use crate::engine::{BackupKind, BackupReport, BackupRequest, Compression};
 use crate::format::age::Recipient;
@@ -114,10 +115,16 @@ impl BackupArgs {
 
 pub(super) fn run(context: &Context, args: BackupArgs) -> Result<Outcome, CliError> {
     let cancel = interrupt::watch()?;
-    let mut appliance = context.open()?;
     let request = args.into_request();
-    let report =
-        monitor::watched(context.output, "backup", |progress| appliance.backup(&request, progress, &cancel))?;
+    let report = match Daemon::find(context)? {
+        Some(daemon) => daemon.backup(request, &cancel)?,
+        None => {
+            let mut appliance = context.open()?;
+            monitor::watched(context.output, "backup", |progress| {
+                appliance.backup(&request, progress, &cancel)
+            })?
+        }
+    };
     warn(context.output, &report);
     context.output.answer(&report, || describe(context.output, &report));
     Ok(Outcome::from_fault(report.cancelled))

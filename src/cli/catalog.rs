@@ -8,6 +8,7 @@ use serde_json::json;
 use super::context::{Context, identities};
 use super::error::CliError;
 use super::output::{Output, Tone};
+use super::remote::Daemon;
 use super::table::{Align, Table};
 use super::{Outcome, interrupt, monitor, text};
 use crate::engine::{Appliance, RebuildReport, RebuildRequest};
@@ -75,6 +76,9 @@ fn check(context: &Context) -> Result<Outcome, CliError> {
 fn rebuild(context: &Context, mut request: RebuildRequest) -> Result<Outcome, CliError> {
     let output = context.output;
     let cancel = interrupt::watch()?;
+    if let Some(daemon) = Daemon::find(context)? {
+        return Ok(tell(output, &daemon.rebuild(&request, &cancel)?, None));
+    }
     let (appliance, moved) = Appliance::open_for_rebuild(context.settings())?;
     let mut appliance = context.with_options(appliance);
     if let Some(moved) = &moved {
@@ -87,16 +91,20 @@ fn rebuild(context: &Context, mut request: RebuildRequest) -> Result<Outcome, Cl
     }
     let report =
         monitor::watched(output, "rebuild", |progress| appliance.rebuild(&request, progress, &cancel))?;
-    warn(output, &report);
-    let mut answer = serde_json::to_value(&report).unwrap_or_default();
+    Ok(tell(output, &report, moved))
+}
+
+fn tell(output: Output, report: &RebuildReport, moved: Option<PathBuf>) -> Outcome {
+    warn(output, report);
+    let mut answer = serde_json::to_value(report).unwrap_or_default();
     if let (Some(fields), Some(moved)) = (answer.as_object_mut(), &moved) {
         fields.insert("moved_aside".into(), moved.display().to_string().into());
     }
     output.answer(&answer, || {
         let aside = moved.map(|moved| format!("the damaged catalog was moved to {}\n", moved.display()));
-        aside.unwrap_or_default() + &describe(output, &report)
+        aside.unwrap_or_default() + &describe(output, report)
     });
-    Ok(Outcome::from_fault(!report.is_complete()))
+    Outcome::from_fault(!report.is_complete())
 }
 
 /// What is not in the catalog, on standard error.

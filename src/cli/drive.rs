@@ -6,6 +6,7 @@ use super::backup::virtual_note;
 use super::context::Context;
 use super::error::CliError;
 use super::output::{Output, Tone};
+use super::remote::Daemon;
 use super::table::{Align, Table};
 use super::{Outcome, text};
 use crate::engine::{
@@ -55,7 +56,10 @@ pub(super) fn run(context: &Context, command: DriveCommand) -> Result<Outcome, C
             output.answer(&found, || scan(output, &found));
         }
         DriveCommand::Status => {
-            let status = context.open()?.drive_status()?;
+            let status: DriveStatus = match Daemon::find(context)? {
+                Some(daemon) => daemon.drive_status()?,
+                None => context.open()?.drive_status()?,
+            };
             output.answer(&status, || describe(output, &status));
         }
     }

@@ -1,11 +1,10 @@
 //! What ends a command, and the exit code it means.
 
-use std::error::Error;
 use std::path::PathBuf;
 
 use crate::access::AccessError;
 use crate::catalog::CatalogError;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, chain};
 use crate::format::age::AgeError;
 use crate::virtual_library::VirtualError;
 
@@ -66,18 +65,7 @@ impl From<CatalogError> for CliError {
 impl CliError {
     /// The error and its causes in one line, nothing said twice in a row.
     pub(super) fn message(&self) -> String {
-        let mut said = self.to_string();
-        let mut last = said.clone();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            if text != last {
-                said.push_str(": ");
-                said.push_str(&text);
-            }
-            last = text;
-            source = cause.source();
-        }
+        let mut said = chain(self);
         if let CliError::Engine(EngineError::Catalog(CatalogError::Corrupt { .. })) = self {
             said.push_str("; `reelward catalog rebuild` moves it aside and makes a new one from the tapes");
         }

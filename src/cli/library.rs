@@ -1,16 +1,19 @@
 //! `reelward library`: the medium changer.
 
 use clap::Subcommand;
+use serde::de::DeserializeOwned;
 
 use super::Outcome;
 use super::backup::virtual_note;
 use super::context::Context;
 use super::error::CliError;
 use super::output::{Output, Tone};
+use super::remote::Daemon;
 use super::table::{Align, Table};
 use super::text;
 use crate::changer::ElementKind;
-use crate::engine::{ElementRow, LibraryStatus, MoveReport};
+use crate::engine::{Appliance, ElementRow, EngineError, LibraryStatus, MoveReport};
+use crate::tasks::LibraryStep;
 
 /// Commands of `reelward library`.
 #[derive(Debug, Subcommand)]
@@ -63,43 +66,46 @@ pub(super) enum LibraryCommand {
 }
 
 pub(super) fn run(context: &Context, command: LibraryCommand) -> Result<Outcome, CliError> {
-    let mut appliance = context.open()?;
     let output = context.output;
+    let by = Hands::of(context)?;
     match command {
         LibraryCommand::Status => {
-            let status = appliance.library_status()?;
+            let status = by.take(LibraryStep::Status, |library| library.library_status())?;
             output.answer(&status, || describe(output, &status));
         }
         LibraryCommand::Load { cartridge, into } => {
-            let report = match into {
-                Some(drive) => appliance.library_load_number(&cartridge, drive)?,
-                None => appliance.library_load(&cartridge)?,
-            };
+            let step = LibraryStep::Load { cartridge: cartridge.clone(), into };
+            let report = by.take(step, |library| match into {
+                Some(drive) => library.library_load_number(&cartridge, drive),
+                None => library.library_load(&cartridge),
+            })?;
             told(output, "loaded", &report);
         }
         LibraryCommand::Unload { from } => {
-            let report = match from {
-                Some(drive) => appliance.library_unload_number(drive, None)?,
-                None => appliance.library_unload()?,
-            };
+            let report = by.take(LibraryStep::Unload { from }, |library| match from {
+                Some(drive) => library.library_unload_number(drive, None),
+                None => library.library_unload(),
+            })?;
             told(output, "unloaded", &report);
         }
         LibraryCommand::Import { cartridges } => {
-            let moved = appliance.library_import(&cartridges)?;
+            let step = LibraryStep::Import { cartridges: cartridges.clone() };
+            let moved = by.take(step, |library| library.library_import(&cartridges))?;
             output.answer(&moved, || match moved.is_empty() {
                 true => "nothing lies in the import/export slots\n".to_owned(),
                 false => moved.iter().map(|report| line(output, "imported", report)).collect(),
             });
         }
         LibraryCommand::Export { cartridges } => {
-            let mut moved = Vec::new();
-            for cartridge in &cartridges {
-                moved.push(appliance.library_export(cartridge)?);
-            }
+            let step = LibraryStep::Export { cartridges: cartridges.clone() };
+            let moved = by.take(step, |library| {
+                cartridges.iter().map(|cartridge| library.library_export(cartridge)).collect::<Result<Vec<_>, _>>()
+            })?;
             output.answer(&moved, || moved.iter().map(|report| line(output, "exported", report)).collect());
         }
         LibraryCommand::Inventory { scan, read_labels } => {
-            let found = appliance.library_inventory(scan, read_labels)?;
+            let step = LibraryStep::Inventory { scan, read_labels };
+            let found = by.take(step, |library| library.library_inventory(scan, read_labels))?;
             output.answer(&found, || {
                 let mut lines = describe(output, &found.status);
                 for label in &found.labels {
@@ -117,10 +123,38 @@ pub(super) fn run(context: &Context, command: LibraryCommand) -> Result<Outcome,
             });
         }
         LibraryCommand::Transfer { from, to } => {
-            told(output, "moved", &appliance.library_transfer(&from, &to)?)
+            let step = LibraryStep::Transfer { from: from.clone(), to: to.clone() };
+            told(output, "moved", &by.take(step, |library| library.library_transfer(&from, &to))?);
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Who has the devices: the daemon, where one runs, else this process.
+enum Hands<'a> {
+    Daemon(Daemon<'a>),
+    Own(Box<Appliance>),
+}
+
+impl<'a> Hands<'a> {
+    fn of(context: &'a Context) -> Result<Hands<'a>, CliError> {
+        Ok(match Daemon::find(context)? {
+            Some(daemon) => Hands::Daemon(daemon),
+            None => Hands::Own(Box::new(context.open()?)),
+        })
+    }
+
+    /// Does one thing with the library: `step` where the daemon does it, else `own`.
+    fn take<R: DeserializeOwned>(
+        self,
+        step: LibraryStep,
+        own: impl FnOnce(&mut Appliance) -> Result<R, EngineError>,
+    ) -> Result<R, CliError> {
+        match self {
+            Hands::Daemon(daemon) => daemon.library(step),
+            Hands::Own(mut appliance) => Ok(own(&mut appliance)?),
+        }
+    }
 }
 
 /// What an element is called.

@@ -19,6 +19,7 @@ mod ls;
 mod monitor;
 mod numbers;
 mod output;
+mod remote;
 mod restore;
 mod serve;
 mod table;

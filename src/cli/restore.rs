@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::context::{Context, identities, is_root};
 use super::error::CliError;
 use super::output::{Output, Tone};
+use super::remote::Daemon;
 use super::{Outcome, backup, interrupt, monitor, text};
 use crate::engine::{Fault, RestorePlan, RestoreReport, RestoreRequest};
 use crate::sources::extract::{ExtractOptions, Overwrite, Owners};
@@ -114,8 +115,12 @@ pub(super) fn run(context: &Context, args: RestoreArgs) -> Result<Outcome, CliEr
         output.answer(&plan, || describe_plan(output, &plan));
         return Ok(Outcome::Done);
     }
-    let report =
-        monitor::watched(output, "restore", |progress| appliance.restore(&request, progress, &cancel))?;
+    let report = match Daemon::find(context)? {
+        Some(daemon) => daemon.restore(&request, &cancel)?,
+        None => {
+            monitor::watched(output, "restore", |progress| appliance.restore(&request, progress, &cancel))?
+        }
+    };
     warn(output, &report);
     output.answer(&report, || describe(output, &report, &request.target));
     if !report.missing_volumes.is_empty() && !report.cancelled {

@@ -7,10 +7,10 @@ use super::backup::virtual_note;
 use super::context::Context;
 use super::error::CliError;
 use super::output::{Output, Tone};
+use super::remote::Daemon;
 use super::table::{Align, Table};
 use super::{Outcome, library, numbers, text};
-use crate::changer::ElementKind;
-use crate::engine::{Appliance, LabelRequest, TapeInfo, TapeRow};
+use crate::engine::{LabelRequest, TapeInfo, TapeRow};
 
 /// Commands of `reelward tape`.
 #[derive(Debug, Subcommand)]
@@ -74,11 +74,17 @@ fn label(context: &Context, args: LabelArgs) -> Result<Outcome, CliError> {
         overwrite: args.overwrite,
         destroy_sets: args.destroy_sets,
     };
-    let mut appliance = context.open()?;
-    if request.barcode.is_none() && !request.overwrite {
-        request.barcode = first_unlabelled(&mut appliance)?;
-    }
-    let report = appliance.label(&request)?;
+    let first_unlabelled = request.barcode.is_none() && !request.overwrite;
+    let report = match Daemon::find(context)? {
+        Some(daemon) => daemon.label(request, first_unlabelled)?,
+        None => {
+            let mut appliance = context.open()?;
+            if first_unlabelled {
+                request.barcode = appliance.first_unlabelled()?;
+            }
+            appliance.label(&request)?
+        }
+    };
     let output = context.output;
     output.answer(&report, || {
         let barcode = report.barcode.as_deref().filter(|barcode| *barcode != report.label);
@@ -98,19 +104,6 @@ fn label(context: &Context, args: LabelArgs) -> Result<Outcome, CliError> {
         lines
     });
     Ok(Outcome::Done)
-}
-
-/// A cartridge to label when none is named and the drive is empty: nothing is overwritten without being asked for, so that
-/// a wrong guess costs nothing.
-fn first_unlabelled(appliance: &mut Appliance) -> Result<Option<String>, CliError> {
-    let status = appliance.library_status()?;
-    if status.devices.iter().any(|device| device.loaded == Some(true)) {
-        return Ok(None);
-    }
-    let mut candidates = status.elements.into_iter().filter(|element| {
-        element.kind == ElementKind::Storage && element.full && !element.cleaning && element.volume.is_none()
-    });
-    Ok(candidates.find_map(|element| element.barcode))
 }
 
 fn list(context: &Context) -> Result<Outcome, CliError> {

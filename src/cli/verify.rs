@@ -7,6 +7,7 @@ use clap::Args;
 use super::context::{Context, identities};
 use super::error::CliError;
 use super::output::{Output, Tone};
+use super::remote::Daemon;
 use super::{Outcome, backup, interrupt, monitor, restore, text};
 use crate::engine::{VerifyReport, VerifyRequest};
 
@@ -34,8 +35,10 @@ pub(super) fn run(context: &Context, args: VerifyArgs) -> Result<Outcome, CliErr
     let request =
         VerifyRequest { set: args.set, volume: args.volume, identities: identities(&args.identity)? };
     let mut appliance = context.open_existing()?;
-    let report =
-        monitor::watched(output, "verify", |progress| appliance.verify(&request, progress, &cancel))?;
+    let report = match Daemon::find(context)? {
+        Some(daemon) => daemon.verify(&request, &cancel)?,
+        None => monitor::watched(output, "verify", |progress| appliance.verify(&request, progress, &cancel))?,
+    };
     warn(output, &report);
     output.answer(&report, || describe(output, &report));
     Ok(Outcome::from_fault(!report.is_clean() || !report.is_complete()))

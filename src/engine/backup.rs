@@ -106,7 +106,7 @@ impl Default for BackupRequest {
 }
 
 /// What was backed up.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct BackupReport {
     /// Identity of the set.
     pub set: String,

@@ -1,13 +1,15 @@
 //! One drive as it stands: what is in it, where the tape is, what the drive complains of.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Appliance, EngineError};
 use crate::drive::{Drive, DriveError};
 use crate::scsi::{Severity as AlertSeverity, TapeAlert};
 
 /// What a drive says of itself and of its cartridge. Asking changes nothing and moves nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriveStatus {
     /// As it was named.
     pub name: String,
@@ -32,11 +34,11 @@ pub struct DriveStatus {
     /// TapeAlert flags that are set.
     pub alerts: Vec<AlertRow>,
     /// What this drive cannot tell or do.
-    pub lacks: Vec<&'static str>,
+    pub lacks: Vec<Cow<'static, str>>,
 }
 
 /// The cartridge in a drive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CartridgeRow {
     /// Barcode, by its memory or by the changer.
     pub barcode: Option<String>,
@@ -59,7 +61,7 @@ pub struct CartridgeRow {
 }
 
 /// Where a tape stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PositionRow {
     /// Partition.
     pub partition: u32,
@@ -74,29 +76,29 @@ pub struct PositionRow {
 }
 
 /// One TapeAlert flag.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertRow {
     /// 1 to 64.
     pub number: u8,
     /// `information`, `warning` or `critical`.
-    pub severity: &'static str,
+    pub severity: Cow<'static, str>,
     /// Short name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it means.
-    pub meaning: &'static str,
+    pub meaning: Cow<'static, str>,
 }
 
 impl From<TapeAlert> for AlertRow {
     fn from(alert: TapeAlert) -> AlertRow {
         AlertRow {
             number: alert.number(),
-            severity: match alert.severity() {
+            severity: Cow::Borrowed(match alert.severity() {
                 AlertSeverity::Information => "information",
                 AlertSeverity::Warning => "warning",
                 AlertSeverity::Critical => "critical",
-            },
-            name: alert.name(),
-            meaning: alert.meaning(),
+            }),
+            name: alert.name().into(),
+            meaning: alert.meaning().into(),
         }
     }
 }
@@ -173,7 +175,7 @@ fn position(drive: &mut Drive) -> Result<Option<PositionRow>, EngineError> {
 }
 
 /// What a drive cannot tell or do, in words.
-pub(super) fn lacks(drive: &mut Drive) -> Result<Vec<&'static str>, DriveError> {
+pub(super) fn lacks(drive: &mut Drive) -> Result<Vec<Cow<'static, str>>, DriveError> {
     let able = drive.abilities()?;
     let all = [
         (
@@ -188,5 +190,5 @@ pub(super) fn lacks(drive: &mut Drive) -> Result<Vec<&'static str>, DriveError> 
         ),
         (able.limits.is_none(), "no READ BLOCK LIMITS: its longest record is not known"),
     ];
-    Ok(all.into_iter().filter(|(lacking, _)| *lacking).map(|(_, text)| text).collect())
+    Ok(all.into_iter().filter(|(lacking, _)| *lacking).map(|(_, text)| text.into()).collect())
 }

@@ -431,10 +431,15 @@ impl std::fmt::Display for OperatorRequest {
 /// An error with its causes in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
+    let mut last = text.clone();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let told = cause.to_string();
+        if told != last {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        last = told;
         source = cause.source();
     }
     text

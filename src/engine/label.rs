@@ -5,6 +5,7 @@ use super::fence::{self, Identity};
 use super::station::Loader;
 use super::{Appliance, EngineError, transfer};
 use crate::catalog::{BackupSet, Catalog, CatalogError, NewVolume, Volume, VolumeId, VolumeStatus};
+use crate::changer::ElementKind;
 use crate::drive::Drive;
 use crate::format::v1::volume::{self, Found, VolumeFile};
 
@@ -29,7 +30,7 @@ pub struct LabelRequest {
 }
 
 /// What was labelled.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct LabelReport {
     /// Name of the volume.
     pub label: String,
@@ -49,6 +50,25 @@ pub(super) const RECORD_SIZE: u32 = 256 * 1024;
 const RECORD_SIZES: std::ops::RangeInclusive<u32> = 16 * 1024..=1024 * 1024;
 
 impl Appliance {
+    /// A cartridge to label when none is named and the drive is empty: the first in the library that is no volume yet.
+    /// Nothing is overwritten without being asked for, so that a wrong guess costs nothing.
+    ///
+    /// # Errors
+    /// The devices do not answer.
+    pub fn first_unlabelled(&mut self) -> Result<Option<String>, EngineError> {
+        let status = self.library_status()?;
+        if status.devices.iter().any(|device| device.loaded == Some(true)) {
+            return Ok(None);
+        }
+        let mut candidates = status.elements.into_iter().filter(|element| {
+            element.kind == ElementKind::Storage
+                && element.full
+                && !element.cleaning
+                && element.volume.is_none()
+        });
+        Ok(candidates.find_map(|element| element.barcode))
+    }
+
     /// Labels one cartridge.
     ///
     /// # Errors

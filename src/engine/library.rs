@@ -2,7 +2,9 @@
 
 mod doors;
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::station::{Loader, Station};
 use super::{Appliance, EngineError};
@@ -11,7 +13,7 @@ use crate::changer::{Element, ElementAddress, ElementKind, Identity, Inventory};
 pub use doors::{LibraryInventory, ReadLabel};
 
 /// What the devices in use are and hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LibraryStatus {
     /// The drive and the changer in use.
     pub devices: Vec<DeviceRow>,
@@ -20,10 +22,10 @@ pub struct LibraryStatus {
 }
 
 /// One device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRow {
     /// `drive` or `changer`.
-    pub role: &'static str,
+    pub role: Cow<'static, str>,
     /// As it was named.
     pub name: String,
     /// Vendor.
@@ -43,7 +45,7 @@ pub struct DeviceRow {
 }
 
 /// One element of a changer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ElementRow {
     /// Address.
     pub address: u16,
@@ -70,7 +72,7 @@ pub struct ElementRow {
 }
 
 /// Where a cartridge is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Element address.
     pub address: u16,
@@ -79,7 +81,7 @@ pub struct Place {
 }
 
 /// A cartridge that was moved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoveReport {
     /// Its barcode, where it has one.
     pub barcode: Option<String>,
@@ -361,7 +363,7 @@ fn device(
     element: Option<u16>,
 ) -> DeviceRow {
     DeviceRow {
-        role,
+        role: role.into(),
         name: name.to_owned(),
         vendor: identity.vendor.clone(),
         product: identity.product.clone(),

@@ -31,7 +31,7 @@ pub struct RebuildRequest {
 }
 
 /// What was found on one cartridge.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RebuiltVolume {
     /// Barcode, or the drive it lies in.
     pub cartridge: String,
@@ -54,7 +54,7 @@ pub struct RebuiltVolume {
 }
 
 /// An index that no key given opens; the catalog knows nothing of its members yet.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EncryptedIndex {
     /// Identity of the set.
     pub set: String,
@@ -67,7 +67,7 @@ pub struct EncryptedIndex {
 }
 
 /// What was rebuilt.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct RebuildReport {
     /// One for each cartridge looked at.
     pub volumes: Vec<RebuiltVolume>,

@@ -32,7 +32,7 @@ pub struct VerifyRequest {
 }
 
 /// What was found.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct VerifyReport {
     /// One for each set of which something was read.
     pub sets: Vec<RestoreReport>,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::format::v1::shown;
 
 /// What a task is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Phase {
@@ -41,7 +41,7 @@ pub struct Progress {
 }
 
 /// One look at a [`Progress`].
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Snapshot {
     /// What the task is doing.
     pub phase: Phase,
@@ -109,6 +109,25 @@ impl Progress {
     /// Says which set is written.
     pub fn set(&self, id: i64) {
         self.set.store(id, Relaxed);
+    }
+
+    /// Shows what another process counted.
+    pub fn follow(&self, seen: &Snapshot) {
+        self.phase(seen.phase);
+        let counters = [
+            (&self.files, seen.files),
+            (&self.bytes, seen.bytes),
+            (&self.tape_bytes, seen.tape_bytes),
+            (&self.total_files, seen.total_files),
+            (&self.total_bytes, seen.total_bytes),
+        ];
+        for (counter, value) in counters {
+            counter.store(value, Relaxed);
+        }
+        self.buffer_percent.store(seen.buffer_percent, Relaxed);
+        self.set(seen.set);
+        self.volume(&seen.volume);
+        self.current(seen.current.trim_start_matches('/').as_bytes());
     }
 
     /// Looks.

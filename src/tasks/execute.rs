@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,8 +11,8 @@ use super::error::TasksError;
 use super::live::Control;
 use super::queue::Shared;
 use super::work::{
-    BackupWork, BatchLabelWork, FormatWork, LabelWork, OverwriteRule, RestoreWork, SelectionWork, VerifyWork,
-    Work,
+    BackupWork, BatchLabelWork, FormatWork, LabelWork, LibraryStep, OverwriteRule, OwnersRule, RestoreWork,
+    SelectionWork, VerifyWork, Work,
 };
 use crate::catalog::{
     Catalog, CatalogError, DatabaseCopyId, DriveRow, JobId, SetKind, TaskRow, Volume, VolumeId,
@@ -20,10 +21,13 @@ use crate::engine::{
     Appliance, BackupReport, BackupRequest, BatchLabelRequest, BatchLabelStatus, BatchTape, Compression,
     EngineError, LabelRequest, RebuildRequest, RestoreRequest, VerifyRequest, check_source, walk_patterns,
 };
-use crate::format::age::{AgeError, Recipient};
+use crate::format::age::{AgeError, Identity, Recipient};
 use crate::pipeline::{Phase, Progress};
-use crate::sources::extract::{ExtractOptions, Overwrite};
+use crate::sources::extract::{ExtractOptions, Overwrite, Owners};
 
+/// Why a task cannot go on whose keys were in memory only.
+pub(super) const KEYS_LOST: &str = "its keys (--identity) were held in memory only and were lost when the daemon ended, \
+    or with its first run; run the command again";
 /// zstd's own default.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -35,6 +39,8 @@ pub(super) struct Context<'a> {
     pub appliance: Appliance,
     pub progress: &'a Progress,
     pub control: &'a Control,
+    /// Keys that came with the task.
+    pub keys: &'a [Identity],
 }
 
 /// How work ended that did not fail.
@@ -101,8 +107,11 @@ pub(super) fn execute(context: &mut Context<'_>, work: &Work) -> Result<Done, Fa
         }
         Work::DatabaseBackup { copy, recipients, .. } => database_backup(context, *copy, recipients),
         Work::DatabaseRestore { copy, target, .. } => database_restore(context, *copy, target),
-        Work::Rebuild { volumes, .. } => {
-            let request = RebuildRequest { volumes: volumes.clone(), identities: identities(context)? };
+        Work::Library(work) => library(&mut context.appliance, &work.step),
+        Work::DriveStatus { .. } => Ok(done(&context.appliance.drive_status()?)),
+        Work::Rebuild { volumes, own_keys, .. } => {
+            let identities = identities(context, *own_keys)?;
+            let request = RebuildRequest { volumes: volumes.clone(), identities };
             let found = context.appliance.rebuild(&request, context.progress, &context.control.cancel)?;
             let (cut_short, complete) = (found.cancelled, found.is_complete());
             let warning =
@@ -117,6 +126,28 @@ pub(super) fn execute(context: &mut Context<'_>, work: &Work) -> Result<Done, Fa
             Ok(done(&json!({ "copies": ids })))
         }
     }
+}
+
+/// Looks at the library, or moves in it, as a command asks.
+fn library(appliance: &mut Appliance, step: &LibraryStep) -> Result<Done, Failure> {
+    Ok(match step {
+        LibraryStep::Status => done(&appliance.library_status()?),
+        LibraryStep::Load { cartridge, into: Some(drive) } => {
+            done(&appliance.library_load_number(cartridge, *drive)?)
+        }
+        LibraryStep::Load { cartridge, into: None } => done(&appliance.library_load(cartridge)?),
+        LibraryStep::Unload { from: Some(drive) } => done(&appliance.library_unload_number(*drive, None)?),
+        LibraryStep::Unload { from: None } => done(&appliance.library_unload()?),
+        LibraryStep::Import { cartridges } => done(&appliance.library_import(cartridges)?),
+        LibraryStep::Export { cartridges } => {
+            let moved = cartridges.iter().map(|cartridge| appliance.library_export(cartridge));
+            done(&moved.collect::<Result<Vec<_>, _>>()?)
+        }
+        LibraryStep::Inventory { scan, read_labels } => {
+            done(&appliance.library_inventory(*scan, *read_labels)?)
+        }
+        LibraryStep::Transfer { from, to } => done(&appliance.library_transfer(from, to)?),
+    })
 }
 
 /// After a task: what it left in its drive goes back into the library, where other drives can reach it.
@@ -137,9 +168,14 @@ pub(super) fn put_back(context: &mut Context<'_>) {
     }
 }
 
-fn identities(context: &Context<'_>) -> Result<Vec<crate::format::age::Identity>, Failure> {
-    (context.shared.identities)()
-        .map_err(|error| Failure::Text(format!("the keys cannot be opened: {error}")))
+/// Keys for reading: those that came with the task, then those that the daemon keeps.
+fn identities(context: &Context<'_>, own_keys: bool) -> Result<Vec<Identity>, Failure> {
+    if own_keys && context.keys.is_empty() {
+        return Err(Failure::Text(KEYS_LOST.into()));
+    }
+    let kept = (context.shared.identities)()
+        .map_err(|error| Failure::Text(format!("the keys cannot be opened: {error}")))?;
+    Ok(context.keys.iter().cloned().chain(kept).collect())
 }
 
 fn recipient(text: &String) -> Result<Recipient, Failure> {
@@ -161,6 +197,7 @@ fn backup_request(catalog: &Catalog, work: &BackupWork) -> Result<BackupRequest,
         exclude: selection.exclude,
         one_file_system: selection.one_file_system,
         compression: match selection.compression.as_str() {
+            "zstd" if selection.level != 0 => Compression::Zstd(selection.level),
             "zstd" => Compression::Zstd(ZSTD_LEVEL),
             _ => Compression::None,
         },
@@ -169,6 +206,15 @@ fn backup_request(catalog: &Catalog, work: &BackupWork) -> Result<BackupRequest,
             0 => usual.checkpoint_bytes,
             bytes => bytes,
         },
+        checkpoint_time: match selection.checkpoint_seconds {
+            0 => usual.checkpoint_time,
+            seconds => Duration::from_secs(seconds),
+        },
+        buffer_bytes: match selection.buffer_bytes {
+            0 => usual.buffer_bytes,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
+        },
+        hardware_encryption: selection.hardware_encryption,
         volume: work.volume.clone(),
         pool: selection.pool,
         auto_label: selection.auto_label,
@@ -242,10 +288,15 @@ fn restore(context: &mut Context<'_>, work: &RestoreWork) -> Result<Done, Failur
                 OverwriteRule::Rename => Overwrite::Rename,
             },
             special: work.special,
-            keep_setid: work.special,
+            keep_setid: work.keep_setid.unwrap_or(work.special),
+            owners: match work.owners {
+                OwnersRule::Auto => Owners::Auto,
+                OwnersRule::Always => Owners::Always,
+                OwnersRule::Never => Owners::Never,
+            },
             ..ExtractOptions::default()
         },
-        identities: identities(context)?,
+        identities: identities(context, work.own_keys)?,
         dry_run: false,
     };
     let restored = context.appliance.restore(&request, context.progress, &context.control.cancel)?;
@@ -265,7 +316,7 @@ fn verify(context: &mut Context<'_>, work: &VerifyWork) -> Result<Done, Failure>
     let request = VerifyRequest {
         set: work.set.clone(),
         volume: work.volume.clone(),
-        identities: identities(context)?,
+        identities: identities(context, work.own_keys)?,
     };
     let found = context.appliance.verify(&request, context.progress, &context.control.cancel)?;
     if !found.is_clean() {
@@ -279,12 +330,16 @@ fn verify(context: &mut Context<'_>, work: &VerifyWork) -> Result<Done, Failure>
 
 fn label(context: &mut Context<'_>, work: &LabelWork) -> Result<Done, Failure> {
     context.progress.phase(Phase::Mounting);
+    let barcode = match &work.barcode {
+        None if work.first_unlabelled => context.appliance.first_unlabelled()?,
+        named => named.clone(),
+    };
     let request = LabelRequest {
         volume: work.volume.map(VolumeId),
-        barcode: work.barcode.clone(),
+        barcode,
         label: work.label.clone(),
         pool: work.pool.clone(),
-        record_size: None,
+        record_size: work.record_size,
         overwrite: work.overwrite,
         destroy_sets: work.destroy_sets,
     };
@@ -331,7 +386,7 @@ fn database_backup(context: &mut Context<'_>, copy: i64, recipients: &[String]) 
 }
 
 fn database_restore(context: &mut Context<'_>, copy: i64, target: &Path) -> Result<Done, Failure> {
-    let identities = identities(context)?;
+    let identities = identities(context, false)?;
     let (progress, cancel) = (context.progress, &context.control.cancel);
     let path = context.appliance.restore_database_copy(
         DatabaseCopyId(copy),

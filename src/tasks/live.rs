@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::work::Work;
 use crate::catalog::{SetId, TaskRow, VolumeId};
+use crate::format::age::Identity;
 use crate::pipeline::{Progress, Snapshot};
 
 /// Why a running task is to end.
@@ -139,6 +140,8 @@ impl Meter {
 pub(super) struct Live {
     pub row: TaskRow,
     pub work: Work,
+    /// Keys that came with it; they are in no row.
+    pub keys: Arc<Vec<Identity>>,
     pub control: Arc<Control>,
     pub progress: Arc<Progress>,
     pub meter: Meter,
@@ -158,6 +161,7 @@ impl Live {
         Live {
             row,
             work,
+            keys: Arc::default(),
             control: Arc::default(),
             progress: Arc::default(),
             meter: Meter::default(),

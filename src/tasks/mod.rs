@@ -7,6 +7,7 @@ mod execute;
 mod leases;
 mod live;
 mod operator;
+mod path_text;
 mod queue;
 mod restart;
 mod runner;
@@ -25,8 +26,8 @@ pub use queue::{Identities, NewTask, Submitted, Tasks, TasksOptions};
 pub use schedule::{Missed, Schedule, ScheduleError, is_due, parse_schedule};
 pub use scheduler::SCHEDULE;
 pub use work::{
-    AfterDeath, BackupWork, BatchLabelWork, FormatWork, LabelWork, OverwriteRule, RestoreWork, SelectionWork,
-    VerifyWork, Work,
+    AfterDeath, BackupWork, BatchLabelWork, FormatWork, LabelWork, LibraryStep, LibraryWork, OverwriteRule,
+    OwnersRule, RestoreWork, SelectionWork, VerifyWork, Work,
 };
 
 /// Nanoseconds since the epoch, now.
@@ -36,12 +37,5 @@ fn now() -> i64 {
 
 /// An error with its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    crate::engine::chain(error)
 }

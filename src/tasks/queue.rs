@@ -66,12 +66,14 @@ pub struct NewTask {
     pub origin: String,
     /// Larger goes first; 0 is usual.
     pub priority: i32,
+    /// Keys for this task alone. They are kept in memory with it and written nowhere.
+    pub keys: Vec<Identity>,
 }
 
 impl NewTask {
     /// Work that `origin` asks for, of usual priority.
     pub fn new(work: Work, origin: impl Into<String>) -> NewTask {
-        NewTask { work, origin: origin.into(), priority: 0 }
+        NewTask { work, origin: origin.into(), priority: 0, keys: Vec::new() }
     }
 }
 
@@ -215,6 +217,12 @@ impl Tasks {
         {
             *set_uuid = crate::engine::new_uuid();
         }
+        if let Work::Backup(BackupWork { set_uuid, resume: Some(set), .. }) = &mut work {
+            *set_uuid = self.0.appliance.set_named(set)?.uuid;
+        }
+        if work.has_own_keys() == new.keys.is_empty() {
+            return Err(TasksError::Request("keys came with the task, or are announced, but not both".into()));
+        }
         let job = work.job().map(|job| self.catalog().job(JobId(job))).transpose()?;
         if let Some(drive) = work.drive() {
             self.drive_row(drive)?;
@@ -250,6 +258,7 @@ impl Tasks {
             .data(serde_json::json!({ "task_id": id.0, "task": row.kind, "origin": row.origin }));
         let mut live = Live::new(row, work);
         live.volumes = volumes;
+        live.keys = Arc::new(new.keys);
         state.live.insert(id, live);
         self.0.notify(&mut state);
         drop(state);

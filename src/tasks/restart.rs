@@ -28,9 +28,10 @@ fn take_up_one(shared: &Arc<Shared>, mut row: TaskRow) -> Result<(), TasksError>
         serde_json::from_value(row.work.clone()).map_err(|error| error.to_string());
     let failure = match &work {
         Err(error) => Some(format!("what was to be done cannot be read: {error}")),
-        Ok(work) if ran && work.after_death() == AfterDeath::Fail => {
+        Ok(work) if ran && work.after_death() == AfterDeath::Fail && !work.has_own_keys() => {
             Some("the daemon ended while it ran; look at the cartridge, then retry".to_owned())
         }
+        Ok(work) if work.has_own_keys() => Some(super::execute::KEYS_LOST.to_owned()),
         Ok(_) => None,
     };
     let volumes = match &work {

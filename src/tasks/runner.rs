@@ -138,9 +138,10 @@ fn begin(shared: &Arc<Shared>, start: Start) {
 fn run(shared: &Arc<Shared>, start: &Start) -> Result<Done, Failure> {
     let told = {
         let mut state = shared.lock();
-        state.live.get_mut(&start.row.id).map(|live| (live.control.clone(), live.progress.clone()))
+        let live = state.live.get_mut(&start.row.id);
+        live.map(|live| (live.control.clone(), live.progress.clone(), live.keys.clone()))
     };
-    let Some((control, progress)) = told else { return Err(Failure::Text("it is gone".into())) };
+    let Some((control, progress, keys)) = told else { return Err(Failure::Text("it is gone".into())) };
     let operator =
         TaskOperator { shared: Arc::downgrade(shared), id: start.row.id, control: control.clone() };
     let appliance = shared.appliance.sibling(start.devices.clone()).asking(Arc::new(operator));
@@ -151,6 +152,7 @@ fn run(shared: &Arc<Shared>, start: &Start) -> Result<Done, Failure> {
         appliance,
         progress: &progress,
         control: &control,
+        keys: &keys,
     };
     // Who looks at the cartridge that somebody loaded leaves it where it is.
     let stays = matches!(start.work, Work::ReadLabel { .. }) && shared.is_loaded(start.drive.as_ref());

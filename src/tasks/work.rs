@@ -67,6 +67,7 @@ pub enum Work {
         /// Number of the copy's row.
         copy: i64,
         /// The directory.
+        #[serde(with = "super::path_text")]
         target: PathBuf,
         /// Number of the drive; any when not given.
         drive: Option<i64>,
@@ -77,6 +78,9 @@ pub enum Work {
         drive: Option<i64>,
         /// Barcodes or labels; all in reach when empty.
         volumes: Vec<String>,
+        /// Keys came with it, which only memory holds.
+        #[serde(default)]
+        own_keys: bool,
     },
     /// Have a volume in a drive and read its label.
     ReadLabel {
@@ -87,6 +91,68 @@ pub enum Work {
     DatabaseScan {
         /// Number of the drive.
         drive: i64,
+    },
+    /// A look at the library, or moves in it, through the drive that a command would use.
+    Library(LibraryWork),
+    /// A look at a drive.
+    DriveStatus {
+        /// Number of the drive; any when not given.
+        drive: Option<i64>,
+    },
+}
+
+/// What a command does with a library.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LibraryWork {
+    /// Only this drive.
+    #[serde(default)]
+    pub drive: Option<i64>,
+    /// What to do.
+    #[serde(flatten)]
+    pub step: LibraryStep,
+}
+
+/// One thing that a command does with a library.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum LibraryStep {
+    /// Say what lies where.
+    Status,
+    /// Put a cartridge into a drive.
+    Load {
+        /// Barcode, or address of a slot.
+        cartridge: String,
+        /// Number of the drive in the library, from 0; the one in use when not given.
+        into: Option<u32>,
+    },
+    /// Take the cartridge out of a drive.
+    Unload {
+        /// Number of the drive in the library, from 0; the one in use when not given.
+        from: Option<u32>,
+    },
+    /// Take cartridges in.
+    Import {
+        /// Barcodes or addresses; all when empty.
+        cartridges: Vec<String>,
+    },
+    /// Put cartridges where they can be taken out.
+    Export {
+        /// Barcodes or addresses.
+        cartridges: Vec<String>,
+    },
+    /// Ask what lies where.
+    Inventory {
+        /// The library looks at every slot.
+        scan: bool,
+        /// Load what the catalog does not know.
+        read_labels: bool,
+    },
+    /// Move a cartridge.
+    Transfer {
+        /// Barcode, or address of an element.
+        from: String,
+        /// Address of an element.
+        to: String,
     },
 }
 
@@ -104,6 +170,8 @@ pub struct BackupWork {
     pub volume: Option<String>,
     /// Only this drive.
     pub drive: Option<i64>,
+    /// Go on with this interrupted set (number, identity or a beginning of that): `set_uuid` becomes its identity.
+    pub resume: Option<String>,
     /// Identity of the set: made up when the task is submitted, so that a crash cannot lead to two sets.
     pub set_uuid: String,
 }
@@ -114,7 +182,8 @@ pub struct BackupWork {
 pub struct SelectionWork {
     /// Name of the job that the set belongs to.
     pub name: String,
-    /// Files and directories.
+    /// Files and directories, absolute.
+    #[serde(with = "super::path_text::list")]
     pub paths: Vec<PathBuf>,
     /// Wildcards of what to leave out; with a `!` before it, of what alone is taken.
     pub exclude: Vec<String>,
@@ -122,14 +191,22 @@ pub struct SelectionWork {
     pub one_file_system: bool,
     /// `none` or `zstd`.
     pub compression: String,
+    /// Level of `zstd`; its own usual one when 0.
+    pub level: i32,
     /// age recipients.
     pub recipients: Vec<String>,
+    /// The drive encrypts, with keys wrapped for the recipients.
+    pub hardware_encryption: bool,
     /// Only volumes of this pool.
     pub pool: Option<String>,
     /// Label blank cartridges when no volume has room.
     pub auto_label: bool,
     /// Bytes between checkpoints; as the engine does when 0.
     pub checkpoint_bytes: u64,
+    /// Seconds between checkpoints; as the engine does when 0.
+    pub checkpoint_seconds: u64,
+    /// Bytes of records that may wait for the drive; as the engine does when 0.
+    pub buffer_bytes: u64,
 }
 
 /// A restore.
@@ -140,7 +217,8 @@ pub struct RestoreWork {
     pub set: Option<String>,
     /// Absolute paths or wildcards; everything when empty.
     pub patterns: Vec<String>,
-    /// Directory to restore beneath.
+    /// Directory to restore beneath, absolute.
+    #[serde(with = "super::path_text")]
     pub target: PathBuf,
     /// What to do with names that are taken.
     pub overwrite: OverwriteRule,
@@ -148,8 +226,27 @@ pub struct RestoreWork {
     pub verify: bool,
     /// Keep set-user-id bits and make device nodes.
     pub special: bool,
+    /// Keep set-user-id bits; as `special` when not given.
+    pub keep_setid: Option<bool>,
+    /// Whose the restored files are.
+    pub owners: OwnersRule,
     /// Only this drive.
     pub drive: Option<i64>,
+    /// Keys came with it, which only memory holds.
+    pub own_keys: bool,
+}
+
+/// Whose restored files are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnersRule {
+    /// Whose they were, where the process may.
+    #[default]
+    Auto,
+    /// Whose they were; a refusal is a warning.
+    Always,
+    /// The daemon's.
+    Never,
 }
 
 /// What a restore does with names that are taken.
@@ -177,6 +274,8 @@ pub struct VerifyWork {
     pub volume: Option<String>,
     /// Only this drive.
     pub drive: Option<i64>,
+    /// Keys came with it, which only memory holds.
+    pub own_keys: bool,
 }
 
 /// What to label.
@@ -197,6 +296,10 @@ pub struct LabelWork {
     pub overwrite: bool,
     /// Destroy backup sets that the catalog knows on it.
     pub destroy_sets: bool,
+    /// Bytes of a record; as the engine does when not given.
+    pub record_size: Option<u32>,
+    /// With no cartridge named and none in the drive: the first in the library that is no volume yet.
+    pub first_unlabelled: bool,
 }
 
 /// Several cartridges to label.
@@ -254,6 +357,8 @@ impl Work {
             Work::Rebuild { .. } => "rebuild",
             Work::ReadLabel { .. } => "read_label",
             Work::DatabaseScan { .. } => "database_scan",
+            Work::Library(_) => "library",
+            Work::DriveStatus { .. } => "drive_status",
         }
     }
 
@@ -291,7 +396,9 @@ impl Work {
             | Work::DatabaseScan { drive } => Some(*drive),
             Work::DatabaseBackup { drive, .. }
             | Work::DatabaseRestore { drive, .. }
-            | Work::Rebuild { drive, .. } => *drive,
+            | Work::Rebuild { drive, .. }
+            | Work::DriveStatus { drive } => *drive,
+            Work::Library(work) => work.drive,
             Work::Inventory { .. } | Work::Transfer { .. } | Work::ReadLabel { .. } => None,
         }
     }
@@ -301,6 +408,16 @@ impl Work {
         match self {
             Work::Inventory { library } | Work::Transfer { library, .. } => Some(*library),
             _ => None,
+        }
+    }
+
+    /// Whether keys came with it, which only memory holds: they are gone after a restart.
+    pub fn has_own_keys(&self) -> bool {
+        match self {
+            Work::Restore(work) => work.own_keys,
+            Work::Verify(work) => work.own_keys,
+            Work::Rebuild { own_keys, .. } => *own_keys,
+            _ => false,
         }
     }
 
@@ -328,6 +445,7 @@ impl Work {
         match self {
             // A second run would leave second copies.
             Work::Restore(RestoreWork { overwrite: OverwriteRule::Rename, .. }) => AfterDeath::Fail,
+            keyed if keyed.has_own_keys() => AfterDeath::Fail,
             Work::Backup(_)
             | Work::Restore(_)
             | Work::Verify(_)
@@ -343,7 +461,9 @@ impl Work {
             | Work::Load { .. }
             | Work::Unload { .. }
             | Work::Transfer { .. }
-            | Work::Retension { .. } => AfterDeath::Fail,
+            | Work::Retension { .. }
+            | Work::Library(_)
+            | Work::DriveStatus { .. } => AfterDeath::Fail,
         }
     }
 
@@ -383,6 +503,16 @@ impl Work {
             Work::DatabaseScan { drive } => {
                 format!("Look for copies of the catalog on the tape in drive {drive}")
             }
+            Work::Library(work) => match &work.step {
+                LibraryStep::Status => "Look at the library".into(),
+                LibraryStep::Load { cartridge, .. } => format!("Load {cartridge}"),
+                LibraryStep::Unload { .. } => "Unload a drive".into(),
+                LibraryStep::Import { .. } => "Import cartridges".into(),
+                LibraryStep::Export { cartridges } => format!("Export {}", cartridges.join(", ")),
+                LibraryStep::Inventory { .. } => "Inventory of the library".into(),
+                LibraryStep::Transfer { from, to } => format!("Move {from} to {to}"),
+            },
+            Work::DriveStatus { .. } => "Look at a drive".into(),
         }
     }
 }
@@ -409,6 +539,13 @@ mod tests {
             Work::Rebuild { drive: None, volumes: vec!["A".into()] },
             Work::ReadLabel { volume: 1 },
             Work::DatabaseScan { drive: 1 },
+            Work::Rebuild { drive: None, volumes: vec!["A".into()], own_keys: true },
+            Work::Library(LibraryWork {
+                drive: Some(1),
+                step: LibraryStep::Load { cartridge: "A".into(), into: Some(1) },
+            }),
+            Work::Library(LibraryWork { drive: None, step: LibraryStep::Status }),
+            Work::DriveStatus { drive: None },
         ]
     }
 
@@ -419,6 +556,20 @@ mod tests {
             assert_eq!(json["kind"], work.kind());
             assert_eq!(serde_json::from_value::<Work>(json).unwrap(), work);
             assert!(!work.title(None).is_empty());
+        }
+    }
+
+    #[test]
+    fn paths_survive_whatever_their_bytes() {
+        use std::os::unix::ffi::OsStringExt;
+        let odd = PathBuf::from(std::ffi::OsString::from_vec(b"/odd/\xff%41\n".to_vec()));
+        let selection =
+            SelectionWork { paths: vec!["/plain %25".into(), odd.clone()], ..SelectionWork::default() };
+        let backup = Work::Backup(BackupWork { selection: Some(selection), ..BackupWork::default() });
+        let restore = Work::Restore(RestoreWork { target: odd, ..RestoreWork::default() });
+        for work in [backup, restore] {
+            let text = serde_json::to_string(&work).unwrap();
+            assert_eq!(serde_json::from_str::<Work>(&text).unwrap(), work, "{text}");
         }
     }
 

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::access::Resource;
+use crate::access::{Level, Resource};
 use crate::api::call::{Call, Json};
 use crate::api::endpoint::{Endpoint, get, post};
 use crate::api::error::{ApiError, Code};
 use crate::api::work::time;
 use crate::catalog::{TaskFilter, TaskId, TaskRow, TaskState};
-use crate::tasks::Answer;
+use crate::tasks::{Answer, NewTask, Work};
 
 /// Longest time that a call waits.
 const LONGEST_WAIT: u64 = 50;
@@ -22,6 +22,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let change = |draft: crate::api::endpoint::Draft| draft.needs(T).error(Code::Conflict);
     vec![
         get("/api/v1/tasks", "tasks.list", "List tasks, the newest first").needs(T).asks(list),
+        post("/api/v1/tasks", "tasks.submit", "Queue any work, as a command of the command line does")
+            .needs_level(T, Level::Administer)
+            .error(Code::Conflict)
+            .takes(submit),
         get("/api/v1/tasks/{id}", "tasks.get", "One task").needs(T).answers(one),
         get("/api/v1/tasks/{id}/wait", "tasks.wait", "One task, when it is over or waits for a person")
             .needs(T)
@@ -140,6 +144,53 @@ fn list(call: &Call, query: ListQuery) -> Result<Json<TaskList>, ApiError> {
     let total = call.api.catalog.count_tasks(&filter)?;
     let tasks = call.api.tasks.list(&filter)?.into_iter().map(body).collect();
     Ok(Json(TaskList { tasks, total }))
+}
+
+/// Work to queue.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SubmitBody {
+    /// `kind` (`backup`, `restore`, `verify`, `label_tape`, `library`, `rebuild`, ...) and what belongs to it. A path is text
+    /// or, where it is no UTF-8, a list of its bytes.
+    work: serde_json::Map<String, Value>,
+    /// age identities for this task alone. They are held in memory until it ends, and lost when the daemon ends before.
+    #[serde(default)]
+    identities: Vec<SecretText>,
+}
+
+/// Text that is wiped when it is not needed any more.
+#[derive(Deserialize, JsonSchema)]
+#[serde(from = "String")]
+#[schemars(with = "String")]
+struct SecretText(zeroize::Zeroizing<String>);
+
+impl From<String> for SecretText {
+    fn from(text: String) -> SecretText {
+        SecretText(text.into())
+    }
+}
+
+/// A task that was queued.
+#[derive(Debug, Serialize, JsonSchema)]
+struct SubmittedBody {
+    task: TaskBody,
+    /// It was there already: the same work is not queued twice.
+    duplicate: bool,
+}
+
+fn submit(call: &Call, asked: SubmitBody) -> Result<Json<SubmittedBody>, ApiError> {
+    let work: Work = serde_json::from_value(Value::Object(asked.work))
+        .map_err(|error| ApiError::field("work", error.to_string()))?;
+    let parse = |(number, text): (usize, &SecretText)| {
+        text.0.parse().map_err(|error: crate::format::age::AgeError| {
+            ApiError::field(&format!("identities[{number}]"), error.to_string())
+        })
+    };
+    let keys = asked.identities.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+    // Somebody waits for it: before backups that nobody looks at.
+    let submitted = call.api.tasks.submit(NewTask { priority: 10, keys, ..NewTask::new(work, call.who()) })?;
+    let task = body(call.api.tasks.get(submitted.id)?);
+    Ok(Json(SubmittedBody { task, duplicate: submitted.duplicate }))
 }
 
 fn id(call: &Call) -> Result<TaskId, ApiError> {

@@ -8,7 +8,7 @@ use crate::engine::{Appliance, EngineError, LibraryStatus};
 use crate::format::v1::Found;
 
 /// What a cartridge was found to be by loading it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ReadLabel {
     /// Address of its slot.
     pub address: u16,
@@ -23,7 +23,7 @@ pub struct ReadLabel {
 }
 
 /// What an inventory found.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct LibraryInventory {
     /// Devices, slots and what lies in them.
     #[serde(flatten)]

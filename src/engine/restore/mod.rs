@@ -39,7 +39,7 @@ pub struct RestoreRequest {
 }
 
 /// One object that is not as it was, or not there.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Fault {
     /// Absolute path.
     pub path: String,
@@ -48,7 +48,7 @@ pub struct Fault {
 }
 
 /// What was restored or verified.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct RestoreReport {
     /// Number of the set, of the newest one where several were read.
     pub set_id: i64,

@@ -17,7 +17,7 @@ use crate::format::v1::tar_reader::Sequential;
 use crate::format::v1::{seen, shown, volume};
 
 /// What was found on one volume beside its members.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct VolumeCheck {
     /// Its name.
     pub label: String,
