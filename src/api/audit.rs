@@ -10,7 +10,9 @@ use crate::access::{Action, AuditId, Outcome};
 /// Bytes of a body that are kept.
 const DETAILS: usize = 4096;
 /// Fields whose content is never kept: whatever contains one of these words.
-const SECRET: [&str; 6] = ["password", "token", "secret", "key_data", "identity", "passphrase"];
+const SECRET: [&str; 6] = ["password", "token", "secret", "key_data", "identit", "passphrase"];
+/// What a secret key begins with, wherever it stands.
+const SECRET_KEY: &str = "AGE-SECRET-KEY-";
 
 /// A call that stands in the log as begun.
 pub(super) struct Recorded {
@@ -84,6 +86,7 @@ fn redacted(value: Value) -> Value {
                 .collect(),
         ),
         Value::Array(items) => Value::Array(items.into_iter().map(redacted).collect()),
+        Value::String(text) if text.to_ascii_uppercase().contains(SECRET_KEY) => "***".into(),
         value => value,
     }
 }
@@ -94,11 +97,12 @@ mod tests {
 
     #[test]
     fn secrets_are_not_kept() {
-        let body = br#"{"name":"n","new_password":"p","nested":[{"telegram_bot_token":"t","KEY_DATA":"k"}]}"#;
+        let body = br#"{"name":"n","new_password":"p","nested":[{"telegram_bot_token":"t","KEY_DATA":"k"}],"identities":["i"],
+            "note":"age-secret-key-1X"}"#;
         let text = details(body).to_string();
         assert_eq!(
             text,
-            r#"{"name":"n","nested":[{"KEY_DATA":"***","telegram_bot_token":"***"}],"new_password":"***"}"#
+            r#"{"identities":"***","name":"n","nested":[{"KEY_DATA":"***","telegram_bot_token":"***"}],"new_password":"***","note":"***"}"#
         );
     }
 

@@ -99,7 +99,10 @@ pub(super) fn run(context: &Context, command: LibraryCommand) -> Result<Outcome,
         LibraryCommand::Export { cartridges } => {
             let step = LibraryStep::Export { cartridges: cartridges.clone() };
             let moved = by.take(step, |library| {
-                cartridges.iter().map(|cartridge| library.library_export(cartridge)).collect::<Result<Vec<_>, _>>()
+                cartridges
+                    .iter()
+                    .map(|cartridge| library.library_export(cartridge))
+                    .collect::<Result<Vec<_>, _>>()
             })?;
             output.answer(&moved, || moved.iter().map(|report| line(output, "exported", report)).collect());
         }

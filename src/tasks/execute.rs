@@ -18,8 +18,9 @@ use crate::catalog::{
     Catalog, CatalogError, DatabaseCopyId, DriveRow, JobId, SetKind, TaskRow, Volume, VolumeId,
 };
 use crate::engine::{
-    Appliance, BackupReport, BackupRequest, BatchLabelRequest, BatchLabelStatus, BatchTape, Compression,
-    EngineError, LabelRequest, RebuildRequest, RestoreRequest, VerifyRequest, check_source, walk_patterns,
+    Appliance, BackupKind, BackupReport, BackupRequest, BatchLabelRequest, BatchLabelStatus, BatchTape,
+    Compression, EngineError, LabelRequest, RebuildRequest, RestoreRequest, VerifyRequest, check_source,
+    walk_patterns,
 };
 use crate::format::age::{AgeError, Identity, Recipient};
 use crate::pipeline::{Phase, Progress};
@@ -191,7 +192,16 @@ fn backup_request(catalog: &Catalog, work: &BackupWork) -> Result<BackupRequest,
         (None, None) => return Err(Failure::Text("nothing says what to back up".into())),
     };
     let usual = BackupRequest::default();
+    let kind = match (&work.backup_type, work.job) {
+        (Some(kind), _) => Some(kind.clone()),
+        (None, Some(job)) => Some(catalog.job(JobId(job))?.backup_type.as_str().to_owned()),
+        (None, None) => None,
+    };
+    let kind = kind.map(|kind| {
+        BackupKind::from_name(&kind).ok_or_else(|| Failure::Text(format!("{kind}: no kind of backup")))
+    });
     Ok(BackupRequest {
+        kind: kind.transpose()?.unwrap_or_default(),
         job: selection.name,
         paths: selection.paths,
         exclude: selection.exclude,

@@ -45,7 +45,9 @@ pub(super) mod list {
         paths.iter().map(|path| PathText::of(path)).collect::<Vec<_>>().serialize(to)
     }
 
-    pub(in crate::tasks) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    pub(in crate::tasks) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<PathBuf>, D::Error> {
         let paths = Vec::<PathText>::deserialize(from)?;
         Ok(paths.into_iter().map(PathText::path).collect())
     }

@@ -221,7 +221,9 @@ impl Tasks {
             *set_uuid = self.0.appliance.set_named(set)?.uuid;
         }
         if work.has_own_keys() == new.keys.is_empty() {
-            return Err(TasksError::Request("keys came with the task, or are announced, but not both".into()));
+            return Err(TasksError::Request(
+                "keys came with the task, or are announced, but not both".into(),
+            ));
         }
         let job = work.job().map(|job| self.catalog().job(JobId(job))).transpose()?;
         if let Some(drive) = work.drive() {

@@ -536,7 +536,6 @@ mod tests {
             Work::Retension { drive: 2 },
             Work::DatabaseBackup { copy: 1, recipients: Vec::new(), drive: None },
             Work::DatabaseRestore { copy: 1, target: "/tmp/x".into(), drive: Some(2) },
-            Work::Rebuild { drive: None, volumes: vec!["A".into()] },
             Work::ReadLabel { volume: 1 },
             Work::DatabaseScan { drive: 1 },
             Work::Rebuild { drive: None, volumes: vec!["A".into()], own_keys: true },

@@ -7,6 +7,7 @@ mod api_life;
 mod api_tasks;
 mod architecture;
 mod cli;
+mod cli_daemon;
 mod contract;
 mod contract_walk;
 mod backup_restore;

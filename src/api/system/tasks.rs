@@ -188,7 +188,8 @@ fn submit(call: &Call, asked: SubmitBody) -> Result<Json<SubmittedBody>, ApiErro
     };
     let keys = asked.identities.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     // Somebody waits for it: before backups that nobody looks at.
-    let submitted = call.api.tasks.submit(NewTask { priority: 10, keys, ..NewTask::new(work, call.who()) })?;
+    let submitted =
+        call.api.tasks.submit(NewTask { priority: 10, keys, ..NewTask::new(work, call.who()) })?;
     let task = body(call.api.tasks.get(submitted.id)?);
     Ok(Json(SubmittedBody { task, duplicate: submitted.duplicate }))
 }

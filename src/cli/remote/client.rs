@@ -48,8 +48,8 @@ impl Client {
             return Ok(None);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime
-            .map_err(|error| CliError::Failed(format!("the daemon cannot be spoken to: {error}")))?;
+        let runtime =
+            runtime.map_err(|error| CliError::Failed(format!("the daemon cannot be spoken to: {error}")))?;
         Ok(Some(Client { socket: socket.to_owned(), runtime }))
     }
 

@@ -83,7 +83,7 @@ impl Daemon<'_> {
             (Some(report), ..) => Ok(report),
             (None, Some(request), _) => Err(EngineError::Operator(request).into()),
             (None, None, Some(error)) => Err(CliError::Failed(error)),
-            (None, None, None) => Err(CliError::Failed(format!("task {id} was {}", task.state))),
+            (None, None, None) => Err(CliError::Failed(format!("task {id} was {}", task.status))),
         }
     }
 
@@ -103,20 +103,27 @@ impl Daemon<'_> {
             {
                 progress.follow(&seen);
             }
-            if is_over(&task) || task.state == "waiting_for_operator" && !*is_cancelled {
+            if is_over(&task) || task.status == "waiting_for_operator" && !*is_cancelled {
                 return Ok(task);
             }
-            let waits = match task.state.as_str() {
+            let waits = match task.status.as_str() {
                 "paused" => Some("it is paused; somebody must let it go on".to_owned()),
                 _ => task.waiting_for.take(),
             };
             if waits.is_some() && waits != told && self.output().shows_progress() {
-                tell(&format!("reelward: task {} waits: {}\n", task.id, waits.as_deref().unwrap_or_default()));
+                tell(&format!(
+                    "reelward: task {} waits: {}\n",
+                    task.id,
+                    waits.as_deref().unwrap_or_default()
+                ));
                 told = waits;
             }
             if cancel.load(Ordering::Relaxed) && !*is_cancelled {
                 *is_cancelled = true;
-                match self.client.post(&format!("/api/v1/tasks/{}/cancel", task.id), Bytes::from_static(b"{}")) {
+                match self
+                    .client
+                    .post(&format!("/api/v1/tasks/{}/cancel", task.id), Bytes::from_static(b"{}"))
+                {
                     // It was over already: the next look says how.
                     Ok(_) | Err(CallError::Refused(_)) => {}
                     Err(gone) => return Err(gone),
@@ -144,7 +151,8 @@ impl Daemon<'_> {
         asked: &Asked,
         cancel: &AtomicBool,
     ) -> Result<Option<&'static str>, CallError> {
-        let is_alone = self.output().is_json() || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal();
+        let is_alone =
+            self.output().is_json() || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal();
         if is_alone {
             self.output().warning(&asked.message);
             return Ok(Some(GIVE_UP));
@@ -154,7 +162,7 @@ impl Daemon<'_> {
             if let Some(line) = line_typed(LOOK) {
                 return Ok(Some(if line.trim().eq_ignore_ascii_case("g") { GIVE_UP } else { DONE }));
             }
-            if cancel.load(Ordering::Relaxed) || self.task(id)?.state != "waiting_for_operator" {
+            if cancel.load(Ordering::Relaxed) || self.task(id)?.status != "waiting_for_operator" {
                 tell("\n");
                 return Ok(None);
             }
@@ -167,7 +175,7 @@ const DONE: &str = "done";
 const GIVE_UP: &str = "give_up";
 
 fn is_over(task: &Task) -> bool {
-    ["completed", "failed", "cancelled"].contains(&task.state.as_str())
+    ["completed", "failed", "cancelled"].contains(&task.status.as_str())
 }
 
 /// A line from the terminal, if one comes within `limit`; the end of the input is an empty one.

@@ -37,7 +37,7 @@ pub(super) struct Daemon<'a> {
 #[derive(Debug, Deserialize)]
 struct Task {
     id: i64,
-    state: String,
+    status: String,
     waiting_for: Option<String>,
     prompt: Option<Value>,
     progress: Option<Value>,
@@ -148,16 +148,20 @@ impl<'a> Daemon<'a> {
                     "the same is under way as task {id}, without these keys; run the command again when it is over"
                 )));
             }
-            self.output().warning(&format!("the same is under way already, as task {id}: its result is shown"));
+            self.output()
+                .warning(&format!("the same is under way already, as task {id}: its result is shown"));
         }
         let result = self.follow(title, &work, submitted.task, cancel)?;
         serde_json::from_value(result).map_err(|error| {
-            CliError::Failed(format!("the daemon's report cannot be read ({error}): it is of another version"))
+            CliError::Failed(format!(
+                "the daemon's report cannot be read ({error}): it is of another version"
+            ))
         })
     }
 
     fn submit(&self, work: &Work, keys: &[Identity]) -> Result<Submitted, CliError> {
-        let unusable = |error: serde_json::Error| CliError::Failed(format!("the daemon cannot be asked: {error}"));
+        let unusable =
+            |error: serde_json::Error| CliError::Failed(format!("the daemon cannot be asked: {error}"));
         let work = serde_json::to_string(work).map_err(unusable)?;
         // Put together by hand: keys pass through no value that is not wiped.
         let mut body = Zeroizing::new(String::with_capacity(work.len() + 64 + keys.len() * 96));

@@ -40,6 +40,7 @@ pub(super) fn backup(request: BackupRequest, drive: Option<i64>) -> Result<Work,
     };
     Ok(Work::Backup(BackupWork {
         selection: Some(selection),
+        backup_type: Some(request.kind.as_str().into()),
         volume: request.volume,
         drive,
         resume: request.resume,
