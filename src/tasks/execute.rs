@@ -18,9 +18,8 @@ use crate::catalog::{
     Catalog, CatalogError, DatabaseCopyId, DriveRow, JobId, SetKind, TaskRow, Volume, VolumeId,
 };
 use crate::engine::{
-    Appliance, BackupKind, BackupReport, BackupRequest, BatchLabelRequest, BatchLabelStatus, BatchTape,
-    Compression, EngineError, LabelRequest, RebuildRequest, RestoreRequest, VerifyRequest, check_source,
-    walk_patterns,
+    Appliance, BackupReport, BackupRequest, BatchLabelRequest, BatchLabelStatus, BatchTape, Compression,
+    EngineError, LabelRequest, RebuildRequest, RestoreRequest, VerifyRequest, check_source, walk_patterns,
 };
 use crate::format::age::{AgeError, Identity, Recipient};
 use crate::pipeline::{Phase, Progress};
@@ -121,7 +120,7 @@ pub(super) fn execute(context: &mut Context<'_>, work: &Work) -> Result<Done, Fa
         }
         Work::ReadLabel { volume } => Ok(done(&context.appliance.read_tape_label(VolumeId(*volume))?)),
         Work::DatabaseScan { .. } => {
-            let (keys, cancel) = (identities(context)?, &context.control.cancel);
+            let (keys, cancel) = (identities(context, false)?, &context.control.cancel);
             let found = context.appliance.scan_database_copies(&keys, context.progress, cancel)?;
             let ids: Vec<i64> = found.iter().map(|copy| copy.id.0).collect();
             Ok(done(&json!({ "copies": ids })))
@@ -192,16 +191,7 @@ fn backup_request(catalog: &Catalog, work: &BackupWork) -> Result<BackupRequest,
         (None, None) => return Err(Failure::Text("nothing says what to back up".into())),
     };
     let usual = BackupRequest::default();
-    let kind = match (&work.backup_type, work.job) {
-        (Some(kind), _) => Some(kind.clone()),
-        (None, Some(job)) => Some(catalog.job(JobId(job))?.backup_type.as_str().to_owned()),
-        (None, None) => None,
-    };
-    let kind = kind.map(|kind| {
-        BackupKind::from_name(&kind).ok_or_else(|| Failure::Text(format!("{kind}: no kind of backup")))
-    });
     Ok(BackupRequest {
-        kind: kind.transpose()?.unwrap_or_default(),
         job: selection.name,
         paths: selection.paths,
         exclude: selection.exclude,
