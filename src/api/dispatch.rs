@@ -227,15 +227,20 @@ impl Dispatch {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
             _ => "",
         });
-        let credential = match (text(HeaderName::from_static("x-api-key")), bearer) {
-            (Some(key), _) => Credential::ApiKey(key.trim()),
-            (None, Some(token)) => Credential::Bearer(token),
-            (None, None) => return self.by_ticket(head),
-        };
-        match self.api.access.authenticate(&credential, peer.address) {
-            Ok(principal) => Ok(Some(Arc::new(principal))),
-            Err(error) => Err(error.into()),
+        let credentials: Vec<Credential<'_>> = [
+            text(HeaderName::from_static("x-api-key")).map(|key| Credential::ApiKey(key.trim())),
+            bearer.map(Credential::Bearer),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        // Where both are sent, both must be good; the key is who calls.
+        let mut caller = None;
+        for credential in &credentials {
+            let principal = self.api.access.authenticate(credential, peer.address)?;
+            caller.get_or_insert(Arc::new(principal));
         }
+        if credentials.is_empty() { self.by_ticket(head) } else { Ok(caller) }
     }
 
     /// Event streams of browsers cannot send headers: a ticket, good once, stands in the query.

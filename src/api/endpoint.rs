@@ -92,6 +92,8 @@ pub struct Endpoint {
     pub body: Option<SchemaOf>,
     /// Answer when all is well.
     pub answer: AnswerSpec,
+    /// Its path parameters are text, whatever their names.
+    pub text_parameters: bool,
     /// Errors beyond those that every endpoint of its kind has.
     pub errors: Vec<Code>,
     /// What answers.
@@ -110,6 +112,7 @@ pub struct Draft {
     long: bool,
     audited: bool,
     cached: bool,
+    text_parameters: bool,
     errors: Vec<Code>,
 }
 
@@ -142,6 +145,7 @@ impl Draft {
             long: false,
             audited: !reads,
             cached: false,
+            text_parameters: false,
             errors: Vec::new(),
             method,
             path,
@@ -191,6 +195,11 @@ impl Draft {
         Draft { cached: true, ..self }
     }
 
+    /// Its path parameters are text although they are called `id`.
+    pub fn by_name(self) -> Draft {
+        Draft { text_parameters: true, ..self }
+    }
+
     /// A further error that it may answer with.
     pub fn error(mut self, code: Code) -> Draft {
         self.errors.push(code);
@@ -215,6 +224,7 @@ impl Draft {
             long: self.long,
             audited: self.audited,
             cached: self.cached,
+            text_parameters: self.text_parameters,
             query,
             body,
             answer,
@@ -261,7 +271,8 @@ impl Endpoint {
     }
 
     /// Whether the path parameter of this name is an integer.
-    pub fn is_integer(name: &str) -> bool {
-        name == "id" || name == "vmid" || name.ends_with("_id") || name.ends_with("Id")
+    pub fn is_integer(&self, name: &str) -> bool {
+        !self.text_parameters
+            && (name == "id" || name == "vmid" || name.ends_with("_id") || name.ends_with("Id"))
     }
 }

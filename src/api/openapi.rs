@@ -75,7 +75,8 @@ fn operation(endpoint: &Endpoint, out: &mut SchemaGenerator, into: &mut SchemaGe
         if endpoint.need == Need::Nobody {
             map.insert("security".into(), json!([]));
         }
-        let mut parameters: Vec<Value> = endpoint.parameters().map(path_parameter).collect();
+        let mut parameters: Vec<Value> =
+            endpoint.parameters().map(|name| path_parameter(endpoint, name)).collect();
         if let Some(query) = endpoint.query {
             parameters.extend(query_parameters(query, into));
         }
@@ -94,8 +95,8 @@ fn operation(endpoint: &Endpoint, out: &mut SchemaGenerator, into: &mut SchemaGe
     operation
 }
 
-fn path_parameter(name: &'static str) -> Value {
-    let schema = match Endpoint::is_integer(name) {
+fn path_parameter(endpoint: &Endpoint, name: &'static str) -> Value {
+    let schema = match endpoint.is_integer(name) {
         true => json!({ "type": "integer", "format": "int64" }),
         false => json!({ "type": "string", "minLength": 1 }),
     };
@@ -169,7 +170,7 @@ pub(super) fn error_codes(endpoint: &Endpoint) -> Vec<Code> {
     if endpoint.parameters().next().is_some() {
         codes.push(Code::NotFound);
     }
-    if endpoint.query.is_some() || endpoint.parameters().any(Endpoint::is_integer) {
+    if endpoint.query.is_some() || endpoint.parameters().any(|name| endpoint.is_integer(name)) {
         codes.push(Code::ValidationError);
     }
     if endpoint.body.is_some() {

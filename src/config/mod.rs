@@ -24,8 +24,8 @@ const SYSTEM: &str = "/etc/reelward/reelward.toml";
 const DROP_INS: &str = "/etc/reelward/conf.d";
 /// `REELWARD_API__BODY_LIMIT` is `api.body_limit`.
 const ENVIRONMENT: &str = "REELWARD_";
-/// Variables that are options of the command line, and no keys. Tests have some that begin with `TEST_`.
-const OTHER_VARIABLES: [&str; 4] = ["state_dir", "drive", "changer", "iscsi_secret"];
+/// Variables of these names, or that begin with one and two underscores, are keys; other programs have others.
+const SECTIONS: [&str; 6] = ["listen", "tls", "api", "devices", "schedule", "log"];
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,7 +168,7 @@ impl Config {
             figment = figment.merge(Toml::file_exact(path));
         }
         let known = |key: &figment::value::UncasedStr| {
-            !OTHER_VARIABLES.iter().any(|other| key == *other) && !key.starts_with("test_")
+            SECTIONS.iter().any(|section| key == *section || key.starts_with(&format!("{section}__")))
         };
         Config::checked(figment.merge(Env::prefixed(ENVIRONMENT).filter(known).split("__")))
     }
@@ -251,6 +251,13 @@ mod tests {
         let active: String =
             shown.lines().filter(|line| !line.starts_with('#')).map(|l| format!("{l}\n")).collect();
         assert_eq!(from(&active).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn every_section_can_be_set_by_the_environment() {
+        let defaults =
+            Figment::from(Serialized::defaults(Config::default())).extract::<figment::value::Dict>();
+        assert_eq!(defaults.unwrap().keys().len(), SECTIONS.len());
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         signing(post("/api/v1/auth/login", "auth.login", "Sign in")).takes(login),
         signing(post("/api/v1/auth/refresh", "auth.refresh", "New tokens for a refresh token"))
             .takes(refresh),
-        post("/api/v1/auth/logout", "auth.logout", "End the own session").answers(logout),
+        post("/api/v1/auth/logout", "auth.logout", "End the own session")
+            .error(Code::Forbidden)
+            .answers(logout),
         get("/api/v1/auth/me", "auth.me", "Who calls, and what they may do").answers(me),
         post(
             "/api/v1/auth/change-password",
@@ -27,6 +29,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Change the own password; other sessions end",
         )
         .counted(Counted::Authentication)
+        .error(Code::Forbidden)
         .takes(change_password),
         get("/api/v1/auth/sessions", "auth.sessions", "Own sessions, or those of another user")
             .asks(sessions),

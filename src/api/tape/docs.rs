@@ -13,7 +13,10 @@ use crate::api::error::ApiError;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/api/v1/docs", "docs.list", "Pages of the documentation").needs(Resource::System).answers(list),
-        get("/api/v1/docs/{id}", "docs.get", "One page, as Markdown").needs(Resource::System).answers(one),
+        get("/api/v1/docs/{id}", "docs.get", "One page, as Markdown")
+            .needs(Resource::System)
+            .by_name()
+            .answers(one),
     ]
 }
 

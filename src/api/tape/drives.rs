@@ -12,6 +12,11 @@ use crate::catalog::{DriveId, DriveRow, NewDrive, Slot, VolumeId};
 use crate::engine::{DiscoveryRequest, DriveStatus};
 use crate::tasks::{BatchLabelWork, FormatWork, NewTask, Work};
 
+/// Characters of a name.
+const LONGEST_NAME: usize = 200;
+/// Characters of a device's name.
+const LONGEST_DEVICE: usize = 1024;
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const D: Resource = Resource::Drives;
     vec![
@@ -202,10 +207,14 @@ fn library(call: &Call, id: Option<i64>) -> Result<Option<crate::catalog::Librar
 
 /// A name that is none is refused.
 pub(super) fn named(field: &str, text: &str) -> Result<(), ApiError> {
-    match text.trim().is_empty() || text.chars().any(char::is_control) {
-        true => Err(ApiError::field(field, "must not be empty or hold control characters")),
-        false => Ok(()),
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(ApiError::field(field, "must not be empty or hold control characters"));
     }
+    let most = if field == "name" { LONGEST_NAME } else { LONGEST_DEVICE };
+    if text.chars().count() > most {
+        return Err(ApiError::field(field, format!("must not be longer than {most} characters")));
+    }
+    Ok(())
 }
 
 /// What may be changed about a drive; what is left out stays.

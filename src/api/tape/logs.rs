@@ -125,6 +125,7 @@ fn audit(call: &Call, which: Which) -> Result<Json<Entries>, ApiError> {
 #[serde(deny_unknown_fields)]
 struct What {
     /// `json` (default) or `csv`.
+    #[schemars(extend("enum" = ["json", "csv"]))]
     format: Option<String>,
     /// Date (UTC) or RFC 3339 time: not before.
     start_date: Option<String>,

@@ -9,7 +9,7 @@ use super::fields::nullable;
 use crate::access::{Level, Resource};
 use crate::api::call::{Accepted, Call, Json, Status};
 use crate::api::endpoint::{Endpoint, get, post, put};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Code};
 use crate::api::work::now;
 use crate::api::{Request, telegram};
 use crate::catalog::SettingValue;
@@ -30,6 +30,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Send a message to try the settings",
         )
         .needs_level(S, Level::Administer)
+        .error(Code::ValidationError)
         .answers(test),
         post("/api/v1/settings/restart", "settings.restart", "End the daemon and start it again")
             .needs_level(S, Level::Administer)
