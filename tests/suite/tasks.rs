@@ -688,3 +688,34 @@ fn tasks_wait_for_volumes_that_others_have() {
     completed(&tasks, restore);
     assert!(tasks.stop(LONG));
 }
+
+#[test]
+fn a_task_whose_keys_were_in_memory_only_fails_at_the_next_start() {
+    let rig = Rig::new(1, 1, None);
+    let appliance = rig.appliance();
+    let work = Work::Verify(VerifyWork { own_keys: true, ..VerifyWork::default() });
+    let id = appliance
+        .catalog()
+        .add_task(&reelward::catalog::NewTaskRow {
+            kind: work.kind().into(),
+            title: work.title(None),
+            work: serde_json::to_value(&work).unwrap(),
+            origin: "test".into(),
+            priority: 0,
+            dedupe: None,
+            job: None,
+            created: 1,
+        })
+        .unwrap();
+    let tasks = start(appliance);
+    let row = tasks.get(id).unwrap();
+    assert_eq!(row.state, TaskState::Failed);
+    assert!(row.error.as_deref().unwrap().contains("held in memory only"), "{row:?}");
+    // Keys that are announced must come along, and only those.
+    assert!(matches!(tasks.submit(NewTask::new(work, "test")), Err(TasksError::Request(_))));
+    let key = reelward::format::age::Identity::generate().unwrap();
+    let verify = Work::Verify(VerifyWork::default());
+    let unannounced = NewTask { keys: vec![key], ..NewTask::new(verify, "test") };
+    assert!(!format!("{unannounced:?}").contains("AGE-SECRET"));
+    assert!(matches!(tasks.submit(unannounced), Err(TasksError::Request(_))));
+}
