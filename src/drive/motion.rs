@@ -1,5 +1,6 @@
 //! Loading, and moving over the tape.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::command::{Answer, Kind};
@@ -7,7 +8,7 @@ use super::{BlockAddress, Drive, DriveError, FileNumber, Locate, Position, Warni
 use crate::scsi::exchange::Pause;
 use crate::scsi::position::{self, Reported};
 use crate::scsi::tape::{self, SpaceOver};
-use crate::scsi::{Data, Sense, SenseKey, opcode};
+use crate::scsi::{Data, Sense, SenseKey, bytes, opcode, rao};
 
 impl Drive {
     /// Whether a cartridge is loaded and ready, asked without waiting.
@@ -285,6 +286,50 @@ impl Drive {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The order in which the drive would read these ranges of blocks (partition 0), as numbers of `ranges`; `None` where it
+    /// has no recommended access order or does not take so many.
+    ///
+    /// # Errors
+    /// Any error but a missing feature; the tape has not moved.
+    pub fn access_order(&mut self, ranges: &[Range<u64>]) -> Result<Option<Vec<usize>>, DriveError> {
+        let limits = self.ask(&rao::receive_limits(8), 8)?.and_then(|reply| rao::parse_limits(&reply));
+        let fits = |limits: &rao::Limits| {
+            ranges.len() <= usize::from(limits.segments)
+                && usize::from(limits.descriptor_length) >= rao::SEGMENT_LENGTH
+        };
+        if !limits.as_ref().is_some_and(fits) {
+            return Ok(None);
+        }
+        let segment = |(number, range): (usize, &Range<u64>)| {
+            let mut name = [0; 10];
+            name[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            rao::Segment { name, partition: 0, first: range.start, last: range.end.saturating_sub(1) }
+        };
+        let list = rao::list(&ranges.iter().enumerate().map(segment).collect::<Vec<_>>());
+        let length = u32::try_from(list.len()).unwrap_or(u32::MAX);
+        match self.run(&rao::generate(length), Data::Out(&list), Kind::Query) {
+            Err(DriveError::Unsupported { .. }) => return Ok(None),
+            Err(DriveError::Failed { sense, .. }) if sense.field_unsupported() => return Ok(None),
+            other => other?,
+        };
+        let reply = self.ask(&rao::receive(length), list.len())?;
+        let Some(sorted) = reply.and_then(|reply| rao::parse(&reply)) else { return Ok(None) };
+        let mut order = Vec::with_capacity(ranges.len());
+        let mut left = vec![true; ranges.len()];
+        for segment in sorted {
+            let number = bytes::u64_at(&segment.name, 0).and_then(|number| usize::try_from(number).ok());
+            // A name twice, or one that nobody gave: no order to rely on.
+            match number.and_then(|number| Some((number, left.get_mut(number)?))) {
+                Some((number, left)) if *left => {
+                    *left = false;
+                    order.push(number);
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok((order.len() == ranges.len()).then_some(order))
     }
 
     /// Reads and drops records up to and over the next filemark; the sense data where the data ended instead.

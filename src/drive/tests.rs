@@ -7,7 +7,7 @@ use proptest::strategy::Strategy;
 use super::*;
 use crate::scsi::attribute::{self, Format};
 use crate::scsi::script::{Answer, Script, Scripted, check};
-use crate::scsi::{Generation, Status};
+use crate::scsi::{Generation, Status, rao};
 
 fn inquiry(kind: u8) -> Answer {
     let mut bytes = vec![kind, 0x80, 6, 2, 31, 0, 0, 0];
@@ -477,6 +477,47 @@ fn one_sign_alone_makes_no_cartridge_write_once() {
     assert!(!told("RWD001L9", vec![page(Some(true)), lacks(), lacks()]));
     assert!(!told("RWD001LZ", vec![page(Some(false)), log(0), kind(0)]), "a label on the wrong cartridge");
     assert!(!told("RWD001LZ", vec![page(None), lacks(), check(0x03, 0x11, 0x12)]));
+}
+
+#[test]
+fn an_access_order_is_whole_or_none() {
+    let ranges = [5..7, 90..91, 40..45];
+    let limits = |segments: u16| {
+        let [high, low] = segments.to_be_bytes();
+        Answer::Bytes(vec![0, 0, 0, 0, high, low, 0, 32])
+    };
+    let reply = |numbers: &[u64]| {
+        let segment = |&number: &u64| {
+            let mut name = [0; 10];
+            name[..8].copy_from_slice(&number.to_be_bytes());
+            rao::Segment { name, partition: 0, first: 0, last: 0 }
+        };
+        Answer::Bytes(rao::list(&numbers.iter().map(segment).collect::<Vec<_>>()))
+    };
+    let (mut drive, script) = rewound();
+    let mut asked = |numbers: &[u64]| {
+        script
+            .expect(&[0xa3, 0x9d], limits(3))
+            .expect(&[0xa4, 0x1d, 2], Answer::Good)
+            .expect(&[0xa3, 0x1d], reply(numbers));
+        let order = drive.access_order(&ranges).unwrap();
+        script.done();
+        order
+    };
+    assert_eq!(asked(&[2, 0, 1]), Some(vec![2, 0, 1]));
+    for wrong in [&[2, 0][..], &[2, 0, 2], &[2, 0, 3], &[2, 0, u64::MAX]] {
+        assert_eq!(asked(wrong), None, "{wrong:?}");
+    }
+    script.expect(&[0xa3, 0x9d], limits(2));
+    assert_eq!(drive.access_order(&ranges).unwrap(), None, "too many for the drive");
+    script.expect(&[0xa3, 0x9d], check(0x05, 0x20, 0x00));
+    assert_eq!(drive.access_order(&ranges).unwrap(), None);
+    script.expect(&[0xa3, 0x9d], limits(9)).expect(&[0xa4, 0x1d], check(0x05, 0x26, 0x00));
+    assert_eq!(drive.access_order(&ranges).unwrap(), None);
+    script.done();
+    let list = &script.sent().into_iter().rfind(|(cdb, _)| cdb[0] == 0xa4).unwrap().1;
+    let sent = rao::parse(list).unwrap();
+    assert_eq!(sent.iter().map(|s| (s.first, s.last)).collect::<Vec<_>>(), [(5, 6), (90, 90), (40, 44)]);
 }
 
 #[test]

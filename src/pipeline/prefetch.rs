@@ -80,6 +80,11 @@ impl Prefetch {
         self.allowed = self.allowed.max(block);
     }
 
+    /// What was allowed before is not wanted any more: the next place may lie before it.
+    pub fn forget(&mut self) {
+        self.allowed = 0;
+    }
+
     /// Gives the drive back.
     ///
     /// # Errors

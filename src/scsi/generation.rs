@@ -106,6 +106,19 @@ impl Generation {
         }
     }
 
+    /// Passes over the tape's length that a full cartridge takes: data tracks by tracks of a pass.
+    pub const fn wraps(self) -> u64 {
+        match self {
+            Generation::Lto5 => 80,
+            Generation::Lto6 => 136,
+            Generation::Lto7 => 112,
+            Generation::Lto7M8 => 168,
+            Generation::Lto8 => 208,
+            Generation::Lto9 => 280,
+            Generation::Lto10 | Generation::Lto10Extended => 472,
+        }
+    }
+
     /// Density code (SSC-4 clause 8.3, the first byte of the block descriptor).
     pub const fn density(self) -> u8 {
         match self {

@@ -62,6 +62,8 @@ pub struct DriveFaults {
     pub no_reservations: bool,
     /// The drive has no recommended access order.
     pub no_access_order: bool,
+    /// The recommended access order is any order, by this seed.
+    pub access_order_seed: Option<u64>,
 }
 
 impl DriveFaults {

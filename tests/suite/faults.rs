@@ -183,6 +183,7 @@ fn drive_rows() -> Vec<Row> {
         ("no_encryption", json!(true), Nothing, Nothing),
         ("no_reservations", json!(true), Nothing, Nothing),
         ("no_access_order", json!(true), Nothing, Nothing),
+        ("access_order_seed", json!(7), Nothing, Nothing),
     ]
 }
 

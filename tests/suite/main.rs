@@ -1,6 +1,7 @@
 //! The integration suite: one binary, one module per subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod access_order;
 mod api;
 mod api_access;
 mod api_life;

@@ -3,6 +3,7 @@
 mod read_back;
 mod select;
 mod streamed;
+mod stretches;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::streamed::{Streamed, read_exactly};
+use super::stretches::{self, Run};
 use super::{SharedReport, chain};
 use crate::catalog::{Archive, Catalog, Fragment, Part, SetId, Volume, VolumeId};
 use crate::drive::Drive;
@@ -36,7 +37,7 @@ const HEADERS: u64 = 8 << 10;
 type Reader<'a> = TarReader<ArchiveReader<&'a mut Prefetch>>;
 
 /// A member that is wanted.
-struct Wanted {
+pub(super) struct Wanted {
     ordinal: u64,
     /// Stored path.
     path: Vec<u8>,
@@ -46,7 +47,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn place(&self) -> &[u8] {
+    pub(super) fn place(&self) -> &[u8] {
         self.place.as_deref().unwrap_or(&self.path)
     }
 }
@@ -138,8 +139,10 @@ impl<'a> ReadBack<'a> {
                 for row in self.catalog.members(self.set, range.clone())? {
                     let (ordinal, directory, member) = row?;
                     let path = resolver.path_of_member(directory, &member)?;
-                    let goes_on =
-                        batch.last().is_none_or(|last: &Wanted| last.member.archive == member.archive);
+                    let goes_on = batch.last().is_none_or(|last: &Wanted| {
+                        self.is_beside(last.member.archive, member.archive)
+                            && !member.notes.contains(Notes::SPLIT)
+                    });
                     if !goes_on || batch.len() >= LOOK_AHEAD {
                         self.read(&mut batch, &mut sink, &unpackers)?;
                     }
@@ -165,7 +168,13 @@ impl<'a> ReadBack<'a> {
         }
     }
 
-    /// Reads members of one archive.
+    /// Whether two archives lie on one volume as parts of one part of the set.
+    fn is_beside(&self, one: u32, other: u32) -> bool {
+        let part = |number: u32| self.archives.get(&number).map(|archive| archive.part);
+        one == other || part(one).is_some_and(|one| part(other) == Some(one))
+    }
+
+    /// Reads members of archives that lie beside each other.
     fn read(
         &mut self,
         batch: &mut Vec<Wanted>,
@@ -180,18 +189,27 @@ impl<'a> ReadBack<'a> {
             self.split(first, sink)?;
             wanted = &wanted[1..];
         }
-        let Some(first) = wanted.first() else { return Ok(()) };
-        let layout = match self.reach(first.member.archive, &sink.report)? {
-            Ok(layout) => layout,
-            Err(reason) => {
-                for lost in wanted {
-                    sink.report.fault(lost.place(), &reason);
+        let mut layouts: HashMap<u32, ArchiveLayout> = HashMap::new();
+        for one in wanted.chunk_by(|one, next| one.member.archive == next.member.archive) {
+            let Some(number) = one.first().map(|first| first.member.archive) else { continue };
+            match self.reach(number, &sink.report)? {
+                Ok(layout) => drop(layouts.insert(number, layout)),
+                Err(reason) => {
+                    for lost in one {
+                        sink.report.fault(lost.place(), &reason);
+                    }
                 }
-                return Ok(());
             }
+        }
+        let Some(record_size) = layouts.values().next().map(|layout| layout.record_size) else {
+            return Ok(());
         };
         self.progress.phase(Phase::Transferring);
-        self.with_tape(layout.record_size, |this, tape| this.members(&layout, wanted, tape, sink, unpackers))
+        let runs = stretches::in_order(self.station.drive()?, runs_of(&layouts, wanted), wanted);
+        self.with_tape(record_size, |this, tape| {
+            this.members(&layouts, &runs, wanted, tape, sink, unpackers);
+            Ok(())
+        })
     }
 
     /// Has the volume with an archive in the drive, and checked; how the archive lies there. The inner error says why it
@@ -303,49 +321,36 @@ impl<'a> ReadBack<'a> {
         Ok(reader)
     }
 
-    /// Reads members of one archive from tape, run by run.
+    /// Reads members from tape, run by run.
     fn members(
         &mut self,
-        layout: &ArchiveLayout,
+        layouts: &HashMap<u32, ArchiveLayout>,
+        runs: &[Run],
         wanted: &[Wanted],
         tape: &mut Prefetch,
         sink: &mut Sink,
         unpackers: &Unpackers,
-    ) -> Result<(), EngineError> {
-        let Some(number) = wanted.first().map(|first| first.member.archive) else { return Ok(()) };
+    ) {
         let mut small = SmallBatch::default();
-        let mut rest = wanted;
-        while let Some(first) = rest.first() {
-            // A run: members so close together that the tape is read through.
-            let mut end = end_of(&first.member);
-            let length = 1 + rest
-                .windows(2)
-                .take_while(|pair| {
-                    let near = pair[1].member.offset <= end.saturating_add(GAP);
-                    end = end_of(&pair[1].member);
-                    near
-                })
-                .count();
-            let (run, after) = rest.split_at(length);
-            rest = after;
-            let run_end = run.last().map_or(end, |last| end_of(&last.member));
-            self.run_through(number, layout, run, run_end, tape, sink, &mut small, unpackers);
+        for run in runs {
+            let Some(layout) = layouts.get(&run.archive) else { continue };
+            let members = wanted.get(run.members.clone()).unwrap_or_default();
+            tape.forget();
+            self.run_through(run, layout, members, tape, sink, &mut small, unpackers);
             if self.cancel.load(Ordering::Relaxed) {
                 break;
             }
         }
         unpackers.send(small);
-        Ok(())
     }
 
     /// Reads members that stand close together; goes on behind those that cannot be read.
     #[allow(clippy::too_many_arguments)]
     fn run_through(
         &mut self,
-        number: u32,
+        whole: &Run,
         layout: &ArchiveLayout,
         mut run: &[Wanted],
-        run_end: u64,
         tape: &mut Prefetch,
         sink: &mut Sink,
         small: &mut SmallBatch,
@@ -353,11 +358,11 @@ impl<'a> ReadBack<'a> {
     ) {
         while let Some(first) = run.first() {
             // The age header is read before the tape may be read ahead: what follows it may not be wanted.
-            let known = self.open(number, layout, tape).map(drop);
+            let known = self.open(whole.archive, layout, tape).map(drop);
             if known.is_ok() {
-                allow(tape, layout, run_end);
+                tape.allow(whole.blocks.end);
             }
-            let mut reader = match known.and_then(|()| self.open(number, layout, tape)) {
+            let mut reader = match known.and_then(|()| self.open(whole.archive, layout, tape)) {
                 Ok(mut reader) => {
                     reader.seek(first.member.offset);
                     TarReader::at(reader, first.member.offset)
@@ -465,7 +470,8 @@ impl<'a> ReadBack<'a> {
                 let end =
                     if number == wanted.member.archive { offset + wanted.member.size } else { u64::MAX };
                 if this.open(number, &layout, tape).is_ok() {
-                    allow(tape, &layout, end.saturating_add(HEADERS));
+                    let blocks = stretches::blocks(&layout, offset, end.saturating_add(HEADERS));
+                    tape.allow(blocks.map_or(0, |blocks| blocks.end));
                 }
                 let read = (|| {
                     let mut reader = this
@@ -501,6 +507,7 @@ impl<'a> ReadBack<'a> {
     fn links(&mut self, sink: &mut Sink) -> Result<(), EngineError> {
         let Some(extractor) = sink.extractor.clone() else { return Ok(()) };
         let mut orphans: HashMap<Vec<u8>, Vec<Entry>> = HashMap::new();
+        sink.links.sort_by_key(|(ordinal, _)| *ordinal);
         for (_, entry) in std::mem::take(&mut sink.links) {
             match extractor.begin(&entry, &entry.path) {
                 Ok(Begun::Done(outcome)) => sink.report.note(&entry.path, 0, Unpacked::Done(outcome)),
@@ -553,8 +560,10 @@ impl<'a> ReadBack<'a> {
                 Arc::new(move |_, path, size, outcome| report.note(path, size, outcome)),
             );
             let wanted = [wanted];
-            self.with_tape(layout.record_size, |this, tape| {
-                this.members(&layout, &wanted, tape, sink, &unpackers)
+            let layouts = HashMap::from([(wanted[0].member.archive, layout)]);
+            self.with_tape(layouts[&wanted[0].member.archive].record_size, |this, tape| {
+                this.members(&layouts, &runs_of(&layouts, &wanted), &wanted, tape, sink, &unpackers);
+                Ok(())
             })?;
             unpackers.finish();
         }
@@ -604,17 +613,23 @@ fn end_of(member: &Member) -> u64 {
     member.offset + HEADERS + 2 * path + member.size
 }
 
-/// Lets the tape be read ahead to the record that holds this offset of the stream.
-fn allow(tape: &mut Prefetch, layout: &ArchiveLayout, stream_end: u64) {
-    let last = stream_end.min(layout.stream_bytes).saturating_sub(1);
-    let Some(start) = layout.locate(last) else { return };
-    // A frame or a chunk that begins there is needed to its end.
-    let tail = match &layout.frames {
-        Some(frames) => frames.locate(last).map_or(0, |place| u64::from(frames.frames()[place.frame].0)),
-        None if layout.header_bytes > 0 => 64 << 10,
-        None => 0,
-    };
-    let end = start.block + (start.skip as u64 + tail) / u64::from(layout.record_size.max(1)) + 1;
-    let archive_end = layout.start_block + layout.stored_bytes.div_ceil(u64::from(layout.record_size.max(1)));
-    tape.allow(end.min(archive_end));
+/// Members so close together that the tape is read through, of the archives that are within reach.
+fn runs_of(layouts: &HashMap<u32, ArchiveLayout>, wanted: &[Wanted]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut end = 0;
+    for (at, one) in wanted.iter().enumerate() {
+        let archive = one.member.archive;
+        let Some(layout) = layouts.get(&archive) else { continue };
+        let near = one.member.offset <= end + GAP;
+        end = end_of(&one.member);
+        let blocks = stretches::blocks(layout, one.member.offset, end).unwrap_or_default();
+        match runs.last_mut() {
+            Some(run) if near && run.archive == archive && run.members.end == at => {
+                run.members.end = at + 1;
+                run.blocks.end = run.blocks.end.max(blocks.end);
+            }
+            _ => runs.push(Run { members: at..at + 1, archive, blocks }),
+        }
+    }
+    runs
 }

@@ -42,6 +42,7 @@ impl Drive {
         let serial = self.serial.clone();
         let generation = self.generation;
         let Some(medium) = &mut self.medium else { return Ok(false) };
+        let capacity = medium.memory.capacity;
         if let Some(left) = medium.memory.cleanings {
             self.threaded = false;
             if left == 0 {
@@ -74,7 +75,7 @@ impl Drive {
         }
         self.at_load = self.counters;
         self.threaded = true;
-        self.motion.load();
+        self.motion.load(capacity);
         Ok(false)
     }
 

@@ -276,7 +276,7 @@ impl Drive {
                 _ => Err(INVALID_FIELD.into()),
             },
             opcode::MAINTENANCE_OUT => match cdb.u8(1) & 0x1f {
-                opcode::SA_GENERATE_RAO => self.generate_order(cdb, data),
+                opcode::SA_GENERATE_RAO => self.generate_order(cdb, data, faults),
                 _ => Err(INVALID_FIELD.into()),
             },
             _ => Err(INVALID_OPCODE.into()),

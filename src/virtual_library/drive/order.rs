@@ -1,5 +1,6 @@
 //! Recommended access order: GENERATE and RECEIVE (SSC-5; LTO-9 and later).
 
+use super::super::faults::DriveFaults;
 use super::super::outcome::{INVALID_FIELD, INVALID_PARAMETER, LIST_LENGTH, Outcome, Stop};
 use super::super::wire::{Cdb, receive, send, u8_at, u16_at, u32_at, u64_at};
 use super::Drive;
@@ -20,7 +21,7 @@ impl Drive {
     }
 
     /// GENERATE RECOMMENDED ACCESS ORDER: remembers the segments, reordered when byte 2 says 2.
-    pub(super) fn generate_order(&mut self, cdb: &Cdb, data: Data<'_>) -> Outcome {
+    pub(super) fn generate_order(&mut self, cdb: &Cdb, data: Data<'_>, faults: &DriveFaults) -> Outcome {
         self.has_access_order()?;
         self.medium()?;
         let length = cdb.u32(6) as usize;
@@ -35,7 +36,16 @@ impl Drive {
         }
         let mut order = Vec::with_capacity(body.len());
         if cdb.u8(2) & 0x07 == 2 {
-            for index in self.shortest_way(segments)? {
+            let mut way = self.shortest_way(segments)?;
+            if let Some(mut state) = faults.access_order_seed {
+                // Any order: each place changes with one before it (a linear congruential generator picks which).
+                for last in (1..way.len()).rev() {
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    way.swap(last, (state >> 33) as usize % (last + 1));
+                }
+            }
+            for index in way {
                 order.extend_from_slice(&segments[index]);
             }
         } else {
@@ -45,7 +55,7 @@ impl Drive {
         Ok(length)
     }
 
-    /// Always to the segment whose beginning is nearest to where the one before ended.
+    /// Always to the segment whose beginning is reached soonest from where the one before ended.
     fn shortest_way(&mut self, segments: &[[u8; SEGMENT]]) -> Result<Vec<usize>, Stop> {
         let mut left = Vec::with_capacity(segments.len());
         for (index, segment) in segments.iter().enumerate() {
@@ -59,7 +69,8 @@ impl Drive {
         while !left.is_empty() {
             let mut nearest = 0;
             for (at, &(_, first, _)) in left.iter().enumerate() {
-                if self.motion.distance(here, first) < self.motion.distance(here, left[nearest].1) {
+                let way = |to| self.motion.locate_seconds(here, to);
+                if way(first) < way(left[nearest].1) {
                     nearest = at;
                 }
             }
