@@ -214,7 +214,9 @@ impl From<EngineError> for ApiError {
             E::KeyMissing { .. } | E::KeyWrong { .. } | E::Key { .. } => Code::ValidationError,
             E::Target { .. } => Code::ValidationError,
             E::Drive(crate::drive::DriveError::NoMedium { .. }) => Code::NoTapeLoaded,
-            E::Drive(_) | E::Changer(_) | E::Iscsi(_) | E::Sg(_) | E::Virtual(_) => Code::DeviceError,
+            E::Drive(_) | E::Changer(_) | E::Iscsi(_) | E::Sg(_) | E::Virtual(_) | E::NotCleaned { .. } => {
+                Code::DeviceError
+            }
             _ => return ApiError::internal(error),
         };
         // What the engine says is written for administrators.

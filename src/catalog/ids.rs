@@ -45,6 +45,10 @@ id! {
     EventId
 }
 id! {
+    /// A cartridge in this catalog, whatever volume it holds.
+    CartridgeId
+}
+id! {
     /// A directory, shared by all sets of this catalog; 0 is the root.
     DirectoryId
 }

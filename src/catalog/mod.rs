@@ -4,9 +4,11 @@
 
 mod access_state;
 mod api_keys;
+mod alerts;
 mod archives;
 mod audit;
 mod browse;
+mod cartridges;
 mod check;
 mod database_copies;
 mod delete;
@@ -18,6 +20,7 @@ mod export;
 mod find;
 mod fragments;
 mod glob;
+mod health;
 mod ids;
 mod jobs;
 mod keys;
@@ -48,10 +51,12 @@ mod write_index;
 mod writer;
 
 pub use access_state::{AccessRows, SigningKeyRow};
+pub use alerts::{Alert, AlertSeverity, Complaint};
 pub use api_keys::ApiKeyRow;
 pub use archives::Archive;
 pub use audit::{AuditChain, AuditFilter, AuditHead, AuditRow, NewAuditRecord};
 pub use browse::{Listing, ListingEntry};
+pub use cartridges::{Cartridge, CartridgeSeen};
 pub use check::CheckReport;
 pub use database_copies::{CopyStatus, DatabaseCopy};
 pub use drives::{DriveRow, NewDrive};
@@ -61,9 +66,10 @@ pub use export::Export;
 pub use find::{FindQuery, Found, FoundMember};
 pub use fragments::Fragment;
 pub use glob::Pattern;
+pub use health::{Happened, HealthEvent, NewSample, PairTrend, Readings, Sample};
 pub use ids::{
-    DatabaseCopyId, DirectoryId, DriveId, EventId, JobId, KeyId, LibraryId, PoolId, SetId, SlotId, SourceId,
-    TaskId, VolumeId,
+    CartridgeId, DatabaseCopyId, DirectoryId, DriveId, EventId, JobId, KeyId, LibraryId, PoolId, SetId,
+    SlotId, SourceId, TaskId, VolumeId,
 };
 pub use jobs::{BackupType, Job, NewJob};
 pub use keys::{EncryptionKey, NewKey};
@@ -92,5 +98,7 @@ pub type Result<T> = std::result::Result<T, CatalogError>;
 
 #[cfg(test)]
 mod resource_tests;
+#[cfg(test)]
+mod health_tests;
 #[cfg(test)]
 mod tests;

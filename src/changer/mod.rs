@@ -70,7 +70,7 @@ pub struct Element {
     pub source: Option<ElementAddress>,
     /// Serial number of the drive there.
     pub drive_serial: Option<String>,
-    /// The barcode is that of a cleaning cartridge.
+    /// It holds a cleaning cartridge, by its barcode or as the library says.
     pub cleaning: bool,
 }
 
@@ -78,7 +78,8 @@ impl From<ElementStatus> for Element {
     fn from(status: ElementStatus) -> Self {
         // Some libraries keep the tag of a cartridge that has left.
         let barcode = status.barcode.filter(|_| status.full);
-        let cleaning = barcode.as_deref().and_then(BarcodeKind::of) == Some(BarcodeKind::Cleaning);
+        let by_barcode = barcode.as_deref().and_then(BarcodeKind::of);
+        let cleaning = status.cleaning || by_barcode == Some(BarcodeKind::Cleaning);
         Element {
             address: ElementAddress(status.address),
             kind: status.kind.into(),

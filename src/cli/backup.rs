@@ -139,6 +139,9 @@ fn warn(output: Output, report: &BackupReport) {
     if report.problem_count > shown {
         output.warning(&format!("... and {} more like these", text::count(report.problem_count - shown)));
     }
+    for alert in &report.alerts {
+        output.warning(alert);
+    }
     if report.skipped > 0 {
         let skipped = text::plural(report.skipped, "object");
         output.warning(&format!("{skipped} NOT stored; everything else is"));

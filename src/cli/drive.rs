@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::output::{Output, Tone};
 use super::remote::Daemon;
 use super::table::{Align, Table};
-use super::{Outcome, text};
+use super::{Outcome, drive_health, text};
 use crate::engine::{
     self, Access, Contents, DevicePath, Discovery, DiscoveryRequest, DriveStatus, Finding, FoundDrive,
     Severity,
@@ -23,6 +23,12 @@ pub(super) enum DriveCommand {
     Scan(LookArgs),
     /// How the drive in use stands: cartridge, position, alerts
     Status,
+    /// Wear, errors, temperature, need for cleaning and alerts of the drive in use and of the cartridge in it
+    Health,
+    /// Clean the drive: with the library's cleaning cartridge, or with one that you put in
+    Clean,
+    /// Wind the tape in the drive to its end and back, where it lies unevenly
+    Retension,
 }
 
 /// Where to look.
@@ -61,6 +67,19 @@ pub(super) fn run(context: &Context, command: DriveCommand) -> Result<Outcome, C
                 None => context.open()?.drive_status()?,
             };
             output.answer(&status, || describe(output, &status));
+        }
+        DriveCommand::Health => {
+            let health = context.open()?.drive_health()?;
+            output.answer(&health, || drive_health::describe(output, &health));
+        }
+        DriveCommand::Clean => {
+            let report = context.open()?.clean()?;
+            report.warnings.iter().for_each(|warning| output.warning(warning));
+            output.answer(&report, || drive_health::cleaned(output, &report));
+        }
+        DriveCommand::Retension => {
+            let report = context.open()?.retension()?;
+            output.answer(&report, || drive_health::retensioned(output, &report));
         }
     }
     Ok(Outcome::Done)

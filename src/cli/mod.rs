@@ -10,6 +10,7 @@ mod catalog;
 mod context;
 mod doctor;
 mod drive;
+mod drive_health;
 mod error;
 mod find;
 mod interrupt;

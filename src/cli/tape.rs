@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::output::{Output, Tone};
 use super::remote::Daemon;
 use super::table::{Align, Table};
-use super::{Outcome, library, numbers, text};
+use super::{Outcome, drive_health, library, numbers, text};
 use crate::engine::{LabelRequest, TapeInfo, TapeRow};
 
 /// Commands of `reelward tape`.
@@ -86,6 +86,7 @@ fn label(context: &Context, args: LabelArgs) -> Result<Outcome, CliError> {
         }
     };
     let output = context.output;
+    report.warnings.iter().for_each(|warning| output.warning(warning));
     output.answer(&report, || {
         let barcode = report.barcode.as_deref().filter(|barcode| *barcode != report.label);
         let mut lines = format!(
@@ -181,6 +182,10 @@ fn describe(output: Output, info: &TapeInfo) -> String {
     let mut lines = String::new();
     for (name, value) in facts {
         lines.push_str(&format!("{}  {value}\n", output.paint(Tone::Strong, &format!("{name:12}"))));
+    }
+    if let Some(health) = &info.health {
+        lines.push('\n');
+        lines.push_str(&drive_health::cartridge(output, health));
     }
     if info.parts.is_empty() {
         return lines;

@@ -57,6 +57,9 @@ pub(super) fn warn(output: Output, report: &VerifyReport) {
     for left_out in &report.unchecked {
         output.warning(&format!("not verified: {left_out}"));
     }
+    for alert in &report.alerts {
+        output.warning(alert);
+    }
     if report.cancelled {
         output.warning("ended early, as asked: the rest was not looked at");
     }

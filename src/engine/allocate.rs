@@ -114,14 +114,14 @@ impl<'a> Allocator<'a> {
 
     /// The fence, and the index of a part that a crash left without one. False when there is no room for that index:
     /// the volume is full then, and its part stays in the catalog as it is.
-    fn check(&self, drive: &mut Drive, volume: &Volume) -> Result<bool, EngineError> {
+    fn check(&mut self, drive: &mut Drive, volume: &Volume) -> Result<bool, EngineError> {
         let open = self.catalog.open_part_on(volume.id)?;
         match fence::ready_to_append(drive, volume, open.is_some(), self.request.buffer_bytes as u64) {
             Err(EngineError::WriteOnceTail { .. }) => {
                 self.catalog.update_volume(&Volume { status: VolumeStatus::Full, ..volume.clone() })?;
                 return Ok(false);
             }
-            other => drop(other?),
+            other => other?.told.into_iter().for_each(|told| self.loader.watch.tell(told)),
         }
         if let Some(part) = open {
             let written = match index_file::write(&self.catalog, drive, &part, PartState::Interrupted) {

@@ -209,12 +209,12 @@ impl Appliance {
             let changer = devices.embedded_changer(&library, &self.settings.state)?;
             drop(devices);
             let station = Station::open(Some(Box::new(library.drive(0)?)), Some(changer))?;
-            return Ok(station.asking(self.operator.clone()));
+            return Ok(station.asking(self.operator.clone()).watched(&self.catalog));
         };
         let drive = choice.drive.map(|name| devices.open(&name)).transpose()?;
         let changer = choice.changer.map(|name| devices.changer(&name, &self.settings.state)).transpose()?;
         drop(devices);
-        Ok(Station::open(drive, changer)?.asking(self.operator.clone()))
+        Ok(Station::open(drive, changer)?.asking(self.operator.clone()).watched(&self.catalog))
     }
 }
 

@@ -10,8 +10,8 @@ use super::allocate::Allocator;
 use super::hardware_key::{self, NewKey};
 use super::{Appliance, EngineError, increment, index_file};
 use crate::catalog::{
-    Archive, BackupSet, Checkpoint, Fragment, MemberWriter, NewPart, NewSet, SetId, SetKind, SetState,
-    Volume, VolumeStatus,
+    Archive, BackupSet, Checkpoint, Fragment, HealthEvent, MemberWriter, NewPart, NewSet, SetId, SetKind,
+    SetState, Volume, VolumeStatus,
 };
 use crate::drive::Drive;
 use crate::format::age::Recipient;
@@ -128,6 +128,8 @@ pub struct BackupReport {
     pub problem_count: u64,
     /// How many of them are not stored at all.
     pub skipped: u64,
+    /// What the drive complains of since this task, and what is odd about a cartridge.
+    pub alerts: Vec<String>,
     /// Whether the task was cancelled; what is in the set is stored all the same.
     pub cancelled: bool,
     /// Whether the volumes are files and no tape.
@@ -295,6 +297,7 @@ impl Appliance {
         let stored = pipeline::store(drive, &source, start, &options, &mut parts, &mut index, &reporting);
         drop(source);
         let Parts { labels, written, .. } = parts;
+        let alerts = station.finish(HealthEvent::Backup);
         let mut stored = match stored {
             Ok(stored) => stored,
             Err(error) => {
@@ -320,6 +323,7 @@ impl Appliance {
             problems: told,
             problem_count,
             skipped,
+            alerts,
             cancelled: stored.cancelled,
             is_virtual,
             no_base: resumed.is_none() && set_row.kind != request.kind,

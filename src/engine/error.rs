@@ -254,6 +254,14 @@ pub enum EngineError {
         /// The name.
         name: String,
     },
+    /// A drive could not be cleaned.
+    #[error("{drive}: not cleaned: {reason}")]
+    NotCleaned {
+        /// The drive.
+        drive: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Somebody has to do something first.
     #[error("{0}")]
     Operator(OperatorRequest),
@@ -400,6 +408,13 @@ pub enum OperatorRequest {
         /// The drive.
         drive: String,
     },
+    /// A cleaning cartridge, into the drive or into the library.
+    InsertCleaning {
+        /// The drive.
+        drive: String,
+        /// Why none of those present will do; empty without a library.
+        why: String,
+    },
     /// Any volume with room.
     NeedVolume {
         /// Why none of those present will do.
@@ -419,6 +434,14 @@ impl std::fmt::Display for OperatorRequest {
             OperatorRequest::InsertToLabel { drive } => write!(
                 f,
                 "waiting for an operator: put the cartridge to be labelled into {drive} and run the command again"
+            ),
+            OperatorRequest::InsertCleaning { drive, why } if why.is_empty() => write!(
+                f,
+                "waiting for an operator: take out what is in {drive}, put a cleaning cartridge in and run the command again"
+            ),
+            OperatorRequest::InsertCleaning { drive, why } => write!(
+                f,
+                "waiting for an operator: {drive} needs a cleaning cartridge ({why}). Put one into the library and run the command again"
             ),
             OperatorRequest::NeedVolume { why } => write!(
                 f,

@@ -1,7 +1,7 @@
 //! The append fence: before the first write of a task the volume must be the one the catalog means, end where the
 //! catalog says, and not have been written to by anybody else (tape-format.md, invariant 3 of the design).
 
-use super::EngineError;
+use super::{EngineError, cartridge_memory};
 use crate::catalog::Volume;
 use crate::drive::{BlockAddress, Drive, DriveError, Medium, MediumOptions, ReadOutcome};
 use crate::format::v1::volume::{Found, identify};
@@ -28,6 +28,13 @@ impl Identity {
             Identity::Found(found) => found.to_string(),
         }
     }
+}
+
+/// A volume may be written.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// What is odd about its cartridge memory, for the task's report.
+    pub told: Option<String>,
 }
 
 /// Sets the drive up for our volumes and says what the medium is. A key that a killed task left in the drive is cleared.
@@ -95,7 +102,7 @@ pub(super) fn ready_to_append(
     volume: &Volume,
     crashed: bool,
     under_way: u64,
-) -> Result<Medium, EngineError> {
+) -> Result<Ready, EngineError> {
     let medium = prepare(drive)?;
     if medium.write_protected {
         return Err(EngineError::WriteProtected { volume: volume.label.clone() });
@@ -111,6 +118,7 @@ pub(super) fn ready_to_append(
     {
         return Err(EngineError::ChangedElsewhere { volume: volume.label.clone(), expected, found });
     }
+    let told = cartridge_memory::compare(drive, volume);
     drive.space_to_end_of_data()?;
     let found = drive.position()?.block.0;
     let moved = |advice| EngineError::EndOfDataMoved {
@@ -134,7 +142,7 @@ pub(super) fn ready_to_append(
         back_to_checkpoint(drive, volume)?;
     }
     warn_early(drive, under_way)?;
-    Ok(medium)
+    Ok(Ready { told })
 }
 
 /// After a crash: the end of the last archive file whose filemark was committed, and proof that it is one.

@@ -68,6 +68,8 @@ pub(super) fn write(
         written: written_at,
     };
     catalog.close_part(part.set, part.number, &end)?;
+    // The volume is right also where its memory chip does not take the note.
+    let _ = super::cartridge_memory::seal(drive, (&catalog.volume(part.volume)?).into());
     Ok(written_at)
 }
 

@@ -3,7 +3,7 @@
 use super::error::OperatorRequest;
 use super::fence::{self, Identity};
 use super::station::Loader;
-use super::{Appliance, EngineError, transfer};
+use super::{Appliance, EngineError, cartridge_memory, transfer};
 use crate::catalog::{BackupSet, Catalog, CatalogError, NewVolume, Volume, VolumeId, VolumeStatus};
 use crate::changer::ElementKind;
 use crate::drive::Drive;
@@ -40,6 +40,8 @@ pub struct LabelReport {
     pub uuid: String,
     /// What the cartridge held before.
     pub before: String,
+    /// What could not be written into the cartridge's memory.
+    pub warnings: Vec<String>,
     /// Whether it is a file and no tape.
     pub is_virtual: bool,
 }
@@ -193,11 +195,20 @@ pub(super) fn label(
     if barcode.is_none() {
         loader.labelled(&label)?;
     }
+    let told = cartridge_memory::Told {
+        uuid: &new.uuid,
+        label: &label,
+        barcode: barcode.as_deref(),
+        pool: new.pool.as_deref(),
+        end: (new.end_block, new.end_file),
+    };
+    let warnings = cartridge_memory::write(drive, told).into_iter().collect();
     Ok(LabelReport {
         label,
         barcode,
         uuid: file.uuid,
         before: identity.describe(),
+        warnings,
         is_virtual: drive.identity().is_virtual(),
     })
 }

@@ -5,6 +5,8 @@ mod appliance;
 mod backup;
 mod batch_label;
 mod database_copies;
+mod cartridge_memory;
+mod clean;
 mod devices;
 mod discovery;
 mod doctor;
@@ -12,6 +14,7 @@ mod drives;
 mod error;
 mod fence;
 mod hardware_key;
+mod health;
 mod increment;
 mod index_file;
 mod jobs;
@@ -37,6 +40,7 @@ pub use crate::catalog::{CheckReport, SetKind as BackupKind};
 pub use appliance::{Appliance, Held, HeldVolume, InUse, SetsInUse, Settings, VolumesInUse};
 pub use backup::{BackupReport, BackupRequest, Compression};
 pub use batch_label::{BatchLabelRequest, BatchLabelStatus, BatchTape};
+pub use clean::{CleanReport, RetensionReport};
 pub use database_copies::{DATABASE_JOB, enter_found_copies};
 pub use devices::DeviceChoice;
 pub use discovery::{
@@ -46,6 +50,9 @@ pub use discovery::{
 pub use doctor::{DoctorReport, examine};
 pub use drives::{AlertRow, CartridgeRow, DriveStatus, PositionRow};
 pub use error::{EngineError, OperatorRequest, chain};
+pub use health::{
+    Advice, CartridgeHealth, DriveHealth, DriveStatistics, HealthAlert, Judgement, MemoryRow, PairRow,
+};
 pub use jobs::{RecommendedTape, recommend_tape};
 pub use label::{LabelReport, LabelRequest};
 pub use library::{DeviceRow, ElementRow, LibraryInventory, LibraryStatus, MoveReport, Place, ReadLabel};

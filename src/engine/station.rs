@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::OperatorRequest;
+use super::health::Watch;
 use super::robot::{BusyDrive, Robot, SharedRobot, place_of_drive};
 use super::{EngineError, Operator, fence};
-use crate::catalog::Volume;
+use crate::catalog::{Catalog, Volume};
 use crate::changer::{Element, ElementAddress, ElementKind, Inventory};
 use crate::drive::{Drive, DriveError};
 use crate::scsi::Transport;
@@ -30,6 +31,8 @@ pub struct Loader {
     _busy: Option<BusyDrive>,
     /// Who is asked for cartridges that are not there.
     operator: Option<Arc<dyn Operator>>,
+    /// What keeps the drive's health.
+    pub(super) watch: Watch,
 }
 
 impl Station {
@@ -48,7 +51,16 @@ impl Station {
             element = place_of_drive(&inventory, &drive.identity().serial);
         }
         let busy = robot.as_ref().zip(element).map(|(robot, element)| robot.busy(element));
-        Ok(Station { drive, loader: Loader { robot, element, _busy: busy, operator: None } })
+        Ok(Station {
+            drive,
+            loader: Loader { robot, element, _busy: busy, operator: None, watch: Watch::default() },
+        })
+    }
+
+    /// The same, with the health of the drive kept in the catalog.
+    pub(super) fn watched(mut self, catalog: &Catalog) -> Station {
+        self.loader.watch = Watch::new(catalog.clone());
+        self
     }
 
     /// Has a person asked for what is not there.
@@ -118,6 +130,12 @@ impl Loader {
     /// The changer failed.
     pub fn inventory(&self) -> Result<Option<Inventory>, EngineError> {
         self.robot().map(|mut robot| robot.inventory()).transpose()
+    }
+
+    /// Barcode of the cartridge in the drive; none where the changer does not say.
+    pub(super) fn barcode_in_drive(&self) -> Option<String> {
+        let inventory = self.inventory().ok()??;
+        inventory.at(self.element?)?.barcode.clone()
     }
 
     /// Barcodes of the data cartridges that the changer can put into the drive, in element order; `None` without one.
@@ -232,6 +250,9 @@ impl Loader {
         {
             self.fetch(drive, |inventory| inventory.at(place), name)?;
         }
+        if barcode.is_some() {
+            self.watch.cartridge(barcode);
+        }
         self.thread(drive).map_err(|error| match error {
             EngineError::Drive(DriveError::NoMedium { .. }) => insert(drive),
             error => error,
@@ -242,11 +263,14 @@ impl Loader {
     ///
     /// # Errors
     /// There is none; the drive failed.
-    pub(super) fn thread(&self, drive: &mut Drive) -> Result<(), EngineError> {
+    pub(super) fn thread(&mut self, drive: &mut Drive) -> Result<(), EngineError> {
         if !drive.is_loaded()? {
             drive.load()?;
+            self.watch.arrived();
         }
-        Ok(drive.wait_ready(READY_LIMIT)?)
+        drive.wait_ready(READY_LIMIT)?;
+        self.watch.mounted(drive);
+        Ok(())
     }
 
     /// Has the changer put the cartridge that `find` finds into the drive; the one that is there goes back first. Looking
@@ -277,7 +301,13 @@ impl Loader {
             return Err(EngineError::InAnotherDrive { volume: name.to_owned(), element: from, busy: true });
         }
         put_back(&mut robot, &inventory, element)?;
-        match robot.carry(&wanted, element) {
+        let carried = robot.carry(&wanted, element);
+        drop(robot);
+        if carried.is_ok() {
+            self.watch.cartridge(wanted.barcode.as_deref());
+            self.watch.arrived();
+        }
+        match carried {
             // A drive that nobody uses but that holds its cartridge fast: it must be told to unload, by its own name.
             Err(EngineError::MoveFailed { source, .. })
                 if wanted.kind == ElementKind::Drive && source.is_held_by_drive() =>
@@ -294,7 +324,10 @@ impl Loader {
     /// # Errors
     /// The devices failed, or there is no free slot.
     pub fn dismount(&mut self, drive: &mut Drive) -> Result<(), EngineError> {
-        let Some(element) = self.element else { return Ok(drive.unload()?) };
+        let Some(element) = self.element else {
+            self.watch.leaving(drive);
+            return Ok(drive.unload()?);
+        };
         self.unload(drive)?;
         let Some(mut robot) = self.robot() else { return Ok(()) };
         let inventory = robot.inventory()?;
@@ -302,11 +335,15 @@ impl Loader {
     }
 
     /// Unloads the drive where the changer says that there is something in it; first whether it can go anywhere.
-    fn unload(&self, drive: &mut Drive) -> Result<(), EngineError> {
+    pub(super) fn unload(&mut self, drive: &mut Drive) -> Result<(), EngineError> {
         let (Some(element), Some(inventory)) = (self.element, self.inventory()?) else { return Ok(()) };
         if let Some(loaded) = inventory.at(element).filter(|found| found.full) {
             home(&inventory, loaded)?;
-            drive.unload()?;
+            match self.watch.leaving(drive) {
+                true => drive.unload()?,
+                // A cleaning cartridge, or one that the drive has let go of.
+                false => drive.release()?,
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::library::Place;
-use super::{Appliance, EngineError, fence};
+use super::{Appliance, CartridgeHealth, EngineError, fence};
 use crate::catalog::{Catalog, CheckReport, NewVolume, Volume, VolumeEdit, VolumeId};
 use crate::format::v1::Found;
 use crate::scsi::generation::Generation;
@@ -63,7 +63,7 @@ pub struct TapePart {
 }
 
 /// One volume in detail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TapeInfo {
     /// The row.
     #[serde(flatten)]
@@ -78,6 +78,8 @@ pub struct TapeInfo {
     pub parts: Vec<TapePart>,
     /// Where it is; none when no library in use has it.
     pub place: Option<Place>,
+    /// The life of its cartridge; none where no drive has told of it.
+    pub health: Option<CartridgeHealth>,
 }
 
 /// A kind of tape.
@@ -236,7 +238,9 @@ impl Appliance {
             });
         }
         let place = volume.barcode.as_deref().and_then(|barcode| self.place_of(barcode));
+        let health = self.cartridge_health(&volume)?;
         Ok(TapeInfo {
+            health,
             created: super::rfc3339(volume.created),
             end_block: volume.end_block,
             end_file: volume.end_file,

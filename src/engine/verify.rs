@@ -12,7 +12,7 @@ use super::error::chain;
 use super::restore::{Fault, ReadBack, RestoreReport, SharedReport, Sink};
 use super::station::Station;
 use super::{Appliance, EngineError};
-use crate::catalog::{SetId, Volume, VolumeId};
+use crate::catalog::{HealthEvent, SetId, Volume, VolumeId};
 use crate::format::age::Identity;
 use crate::format::v1::Found;
 use crate::pipeline::{Phase, Progress};
@@ -46,6 +46,8 @@ pub struct VerifyReport {
     pub faults: u64,
     /// What was left out because it needs a volume out of reach, or a key that was not given.
     pub unchecked: Vec<String>,
+    /// What the drive complains of since this task.
+    pub alerts: Vec<String>,
     /// Seconds.
     pub seconds: f64,
     /// Ended before its end, by request.
@@ -125,6 +127,7 @@ impl Appliance {
             run.step(step, &mut station)?;
         }
         let (mut report, sets) = (run.report, run.sets);
+        report.alerts = station.finish(HealthEvent::Verify);
         report.sets = sets.into_values().collect();
         report.files = report.sets.iter().map(|set| set.files).sum();
         report.bytes = report.sets.iter().map(|set| set.bytes).sum();

@@ -92,6 +92,8 @@ pub struct ElementStatus {
     pub barcode: Option<String>,
     /// Serial number of the drive (DVCID), drives only.
     pub drive_serial: Option<String>,
+    /// The library says that its cartridge cleans (MEDIUM TYPE 2).
+    pub cleaning: bool,
 }
 
 /// A whole reply: elements, and how many the library says it reports.
@@ -161,6 +163,7 @@ fn descriptor(kind: ElementType, page_flags: u8, bytes: &[u8]) -> Option<Element
         imported: kind == ElementType::ImportExport && flags & 0x02 != 0,
         source: u16_at(bytes, 10).filter(|_| bit_at(bytes, 9, 0x80)),
         barcode,
+        cleaning: flags & 0x01 != 0 && u8_at(bytes, 9).is_some_and(|byte| byte & 0x07 == 2),
         drive_serial: if kind == ElementType::Drive { device_serial(bytes, at) } else { None },
     })
 }

@@ -13,7 +13,7 @@ use crate::engine::{Operator, OperatorRequest};
 /// What a task waits for, as its row keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Prompt {
-    /// `insert`, `insert_to_label` or `need_volume`.
+    /// `insert`, `insert_to_label`, `insert_cleaning` or `need_volume`.
     pub kind: &'static str,
     /// For people.
     pub message: String,
@@ -38,6 +38,16 @@ impl Prompt {
             OperatorRequest::InsertToLabel { drive } => Prompt {
                 kind: "insert_to_label",
                 message: format!("Please insert the tape to be labelled into {drive}."),
+                volume: None,
+                drive: Some(drive.clone()),
+                why: title.to_owned(),
+            },
+            OperatorRequest::InsertCleaning { drive, why } => Prompt {
+                kind: "insert_cleaning",
+                message: match why.is_empty() {
+                    true => format!("Please insert a cleaning cartridge into {drive}."),
+                    false => format!("Please put a cleaning cartridge into the library of {drive}: {why}."),
+                },
                 volume: None,
                 drive: Some(drive.clone()),
                 why: title.to_owned(),

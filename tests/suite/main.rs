@@ -19,6 +19,7 @@ mod entered_tapes;
 mod device_suite;
 mod faults;
 mod hardware_encryption;
+mod health;
 mod iscsi;
 mod library;
 mod increments;

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::error::chain;
 use super::{Appliance, EngineError, hardware_key};
-use crate::catalog::{BackupSet, SetId};
+use crate::catalog::{BackupSet, HealthEvent, SetId};
 use crate::format::age::Identity;
 use crate::format::v1::keys_file::key_name;
 use crate::format::v1::{Entry, Kind, Timestamp, shown};
@@ -225,6 +225,7 @@ impl Appliance {
         }
         let mut report = report.take();
         report.warnings = extractor.take_warnings().iter().map(|warning| chain(warning)).collect();
+        report.warnings.extend(station.finish(HealthEvent::Restore));
         report.sets = plan.sets.iter().map(|set| set.set_id).collect();
         if let Some(newest) = plan.sets.into_iter().next() {
             (report.set_id, report.set) = (newest.set_id, newest.set);

@@ -99,12 +99,14 @@ impl Changer {
         }
         let mut bytes = element.to_be_bytes().to_vec();
         bytes.extend([flags, 0, 0, 0, 0, 0, 0]);
+        // MEDIUM TYPE: 1 data, 2 cleaning.
+        let medium = held.map_or(0, |held| if held.barcode.starts_with("CLN") { 2 } else { 1 });
         match held.and_then(|held| held.source).filter(|_| kind != STORAGE_TYPE) {
             Some(source) => {
-                bytes.push(0x80);
+                bytes.push(0x80 | medium);
                 bytes.extend(source.to_be_bytes());
             }
-            None => bytes.extend([0, 0, 0]),
+            None => bytes.extend([medium, 0, 0]),
         }
         if tags {
             match held.filter(|_| !faults.blank_tags) {

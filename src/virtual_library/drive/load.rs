@@ -11,7 +11,7 @@ use crate::scsi::TapeAlert;
 use crate::scsi::tape_alert::Subject;
 
 /// Commands that a cleaning lasts.
-const CLEANING: u64 = 6;
+const CLEANING: u64 = 12;
 
 impl Drive {
     /// The cartridge was in the drive when the power came.

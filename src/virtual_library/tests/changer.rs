@@ -100,7 +100,7 @@ fn a_cleaning_cartridge_cleans() {
     assert_eq!(key(&drive.none(&[0; 6])), (2, 0x30, 3));
     assert_eq!(activity(&mut drive), 1, "cleaning");
     assert_eq!(alerts(&mut drive)[2] & 0x10, 0x10, "not before it is done");
-    for _ in 0..4 {
+    for _ in 0..10 {
         drive.none(&[0; 6]);
     }
     assert_eq!(key(&drive.none(&[0; 6])), (2, 0x3a, 0), "the drive has let go");
@@ -123,7 +123,7 @@ fn cleaning_cartridges_that_stay_and_that_are_used_up() {
     let alerts = |drive: &mut Unit0| drive.get(&[0x4d, 0, 0x52, 0, 0, 0, 0, 0, 255, 0])[8..11].to_vec();
     assert_eq!(alerts(&mut drive), [0, 0, 0x08], "flag 21");
     changer.good(&mv(1029, 256));
-    for _ in 0..9 {
+    for _ in 0..15 {
         assert_eq!(key(&drive.none(&[0; 6])), (2, 0x30, 3));
     }
     assert_eq!(alerts(&mut drive), [0, 0x20, 0], "clean, and flag 11");
