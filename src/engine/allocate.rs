@@ -237,7 +237,7 @@ impl<'a> Allocator<'a> {
         }
         let mut volumes = Vec::new();
         for barcode in cartridges {
-            match self.loader.mount(drive, Some(barcode), barcode) {
+            match self.loader.bring(drive, Some(barcode), barcode) {
                 Err(EngineError::InAnotherDrive { busy: true, .. }) => continue,
                 other => other?,
             }

@@ -206,7 +206,7 @@ impl Appliance {
                 })?);
         }
         progress.phase(Phase::Mounting);
-        let mut station = self.task_station()?;
+        let mut station = self.task_station()?.ending_with(HealthEvent::Backup);
         let is_virtual = station.is_virtual();
         let (drive, loader) = station.split()?;
         // Some drives do not answer without a cartridge.
@@ -297,7 +297,7 @@ impl Appliance {
         let stored = pipeline::store(drive, &source, start, &options, &mut parts, &mut index, &reporting);
         drop(source);
         let Parts { labels, written, .. } = parts;
-        let alerts = station.finish(HealthEvent::Backup);
+        let alerts = station.finish();
         let mut stored = match stored {
             Ok(stored) => stored,
             Err(error) => {

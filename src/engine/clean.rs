@@ -101,6 +101,7 @@ impl Appliance {
         let barcode = station.loader().barcode_in_drive();
         let (drive, loader) = station.split()?;
         loader.thread(drive)?;
+        loader.watch.mounted(drive);
         let by = match drive.retension()? {
             Retension::ByDrive => "drive",
             Retension::ByPass => "pass",

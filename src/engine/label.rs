@@ -99,7 +99,7 @@ pub(super) fn label(
         None => request.barcode.clone(),
     };
     let name = named.as_ref().map(|volume| volume.label.as_str()).or(barcode.as_deref());
-    loader.mount(drive, barcode.as_deref(), name.unwrap_or_default()).map_err(|error| match error {
+    loader.bring(drive, barcode.as_deref(), name.unwrap_or_default()).map_err(|error| match error {
         EngineError::Operator(OperatorRequest::Insert { drive, .. }) if name.is_none() => {
             EngineError::Operator(OperatorRequest::InsertToLabel { drive })
         }
@@ -164,6 +164,7 @@ pub(super) fn label(
     };
     let record = volume::encode(&file)
         .map_err(|source| EngineError::Format { what: format!("the volume file of {label}"), source })?;
+    loader.watch.mounted(drive);
     // From here on the cartridge's old content is gone, so the catalog forgets it first.
     let kept = rows.forget(catalog)?;
     drive.rewind()?;

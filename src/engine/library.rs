@@ -159,6 +159,7 @@ impl Appliance {
         }
         loader.fetch(drive, |inventory| inventory.at(from.address), name)?;
         loader.thread(drive)?;
+        loader.watch.mounted(drive);
         Ok(report(from, Some(to)))
     }
 

@@ -7,7 +7,7 @@ use super::error::OperatorRequest;
 use super::health::Watch;
 use super::robot::{BusyDrive, Robot, SharedRobot, place_of_drive};
 use super::{EngineError, Operator, fence};
-use crate::catalog::{Catalog, Volume};
+use crate::catalog::{Catalog, HealthEvent, Volume};
 use crate::changer::{Element, ElementAddress, ElementKind, Inventory};
 use crate::drive::{Drive, DriveError};
 use crate::scsi::Transport;
@@ -19,6 +19,14 @@ const READY_LIMIT: Duration = Duration::from_secs(2 * 3600 + 600);
 pub struct Station {
     drive: Option<Drive>,
     loader: Loader,
+    /// The task that has not ended yet.
+    pub(super) ends_with: Option<HealthEvent>,
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        self.finish();
+    }
 }
 
 /// What puts cartridges into a drive: a changer, or a person.
@@ -54,7 +62,14 @@ impl Station {
         Ok(Station {
             drive,
             loader: Loader { robot, element, _busy: busy, operator: None, watch: Watch::default() },
+            ends_with: None,
         })
+    }
+
+    /// The same for a task, whose end is told in the history of the drive's health, however it ends.
+    pub(super) fn ending_with(mut self, event: HealthEvent) -> Station {
+        self.ends_with = Some(event);
+        self
     }
 
     /// The same, with the health of the drive kept in the catalog.
@@ -152,12 +167,27 @@ impl Loader {
         Ok(Some(found.elements.iter().filter(reachable).filter_map(|e| e.barcode.clone()).collect()))
     }
 
-    /// Has the cartridge with this barcode in the drive and ready. Without a changer the one in the drive is taken:
-    /// the volume file will tell which it is.
+    /// Has the cartridge with this barcode in the drive and ready, to work with it. Without a changer the one in the drive
+    /// is taken: the volume file will tell which it is.
     ///
     /// # Errors
     /// [`EngineError::Operator`] when a person has to put it in and nobody did; device errors.
     pub fn mount(&mut self, drive: &mut Drive, barcode: Option<&str>, name: &str) -> Result<(), EngineError> {
+        self.bring(drive, barcode, name)?;
+        self.watch.mounted(drive);
+        Ok(())
+    }
+
+    /// The same to see which it is: the drive's health is not looked at yet.
+    ///
+    /// # Errors
+    /// As [`Loader::mount`].
+    pub(super) fn bring(
+        &mut self,
+        drive: &mut Drive,
+        barcode: Option<&str>,
+        name: &str,
+    ) -> Result<(), EngineError> {
         loop {
             match self.try_mount(drive, barcode, name) {
                 Err(EngineError::Operator(request)) => self.ask(drive, barcode, request)?,
@@ -179,6 +209,7 @@ impl Loader {
             fence::prepare(drive)?;
             match fence::check_identity(drive, volume) {
                 Err(wrong @ EngineError::WrongVolume { .. }) => {
+                    self.watch.leaving(drive);
                     drive.unload()?;
                     let request = OperatorRequest::Insert {
                         volume: volume.label.clone(),
@@ -201,7 +232,7 @@ impl Loader {
     /// # Errors
     /// [`EngineError::Operator`] when nobody brings one; device errors.
     pub(super) fn ask_for_another(&mut self, drive: &mut Drive) -> Result<(), EngineError> {
-        if drive.is_loaded()? {
+        if self.watch.leaving(drive) {
             drive.unload()?;
         }
         let request = OperatorRequest::InsertToLabel { drive: drive.name().to_owned() };
@@ -210,7 +241,7 @@ impl Loader {
 
     /// Has a person bring a cartridge; returns when it is worth looking again.
     fn ask(
-        &self,
+        &mut self,
         drive: &mut Drive,
         barcode: Option<&str>,
         request: OperatorRequest,
@@ -222,9 +253,13 @@ impl Loader {
             _ => drive.is_loaded().unwrap_or_default(),
         };
         match &self.operator {
-            Some(operator) if operator.ask(&request, &mut is_there) => Ok(()),
-            _ => Err(EngineError::Operator(request)),
+            Some(operator) if operator.ask(&request, &mut is_there) => {}
+            _ => return Err(EngineError::Operator(request)),
         }
+        if self.element.is_none() {
+            self.watch.arrived();
+        }
+        Ok(())
     }
 
     fn try_mount(&mut self, drive: &mut Drive, barcode: Option<&str>, name: &str) -> Result<(), EngineError> {
@@ -268,9 +303,7 @@ impl Loader {
             drive.load()?;
             self.watch.arrived();
         }
-        drive.wait_ready(READY_LIMIT)?;
-        self.watch.mounted(drive);
-        Ok(())
+        Ok(drive.wait_ready(READY_LIMIT)?)
     }
 
     /// Has the changer put the cartridge that `find` finds into the drive; the one that is there goes back first. Looking

@@ -117,7 +117,7 @@ impl Appliance {
             }
         };
         self.announce(&steps, progress)?;
-        let mut station = self.task_station()?;
+        let mut station = self.task_station()?.ending_with(HealthEvent::Verify);
         let mut run =
             Run { appliance: self, request, progress, cancel, named, sets: BTreeMap::new(), report };
         for step in steps {
@@ -127,7 +127,7 @@ impl Appliance {
             run.step(step, &mut station)?;
         }
         let (mut report, sets) = (run.report, run.sets);
-        report.alerts = station.finish(HealthEvent::Verify);
+        report.alerts = station.finish();
         report.sets = sets.into_values().collect();
         report.files = report.sets.iter().map(|set| set.files).sum();
         report.bytes = report.sets.iter().map(|set| set.bytes).sum();

@@ -54,8 +54,7 @@ fn a_reset_before_every_command_of_a_backup() {
     let total = commands(&library);
     drop((library, rehearsal));
     let mut failed = 0;
-    // Most commands are questions about the drive's health, asked at each mount.
-    for step in (1..=total).step_by(11) {
+    for step in (1..=total).step_by(3) {
         let bench = bench();
         let library = bench.library();
         library.faults().drive(0, |faults| faults.reset_at = Some(step));
@@ -161,7 +160,7 @@ fn drive_rows() -> Vec<Row> {
     vec![
         ("unresponsive", json!(true), Says("no reply from the drive"), Says("no reply from the drive")),
         ("hung", json!(true), Says("no reply from the drive"), Says("no reply from the drive")),
-        ("reset_at", json!(30), Says("position lost"), Says("position lost")),
+        ("reset_at", json!(60), Says("position lost"), Says("position lost")),
         ("unit_attention", json!([0x28, 0]), Nothing, Nothing),
         ("read_error_at", json!(0), Says("medium error"), Says("medium error")),
         ("write_error_at", json!(3), Says("medium error at block"), Nothing),
@@ -180,7 +179,7 @@ fn drive_rows() -> Vec<Row> {
         ("deferred_error_after", json!(4), Says("an earlier write failed"), Nothing),
         ("lost_end", json!(true), Says("end of data was not found"), Nothing),
         ("drop_unflushed", json!(true), Nothing, Nothing),
-        ("fail_at", json!(30), Says("hardware error"), Says("hardware error")),
+        ("fail_at", json!(60), Says("hardware error"), Says("hardware error")),
         ("no_encryption", json!(true), Nothing, Nothing),
         ("no_reservations", json!(true), Nothing, Nothing),
         ("no_access_order", json!(true), Nothing, Nothing),

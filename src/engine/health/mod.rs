@@ -183,9 +183,12 @@ pub struct CartridgeHealth {
 
 impl Station {
     /// At the end of a task: looks at the drive once more; what there is for the task's report, new alerts first of all.
-    pub(super) fn finish(&mut self, event: HealthEvent) -> Vec<String> {
-        if let Ok((drive, loader)) = self.split() {
-            loader.watch.observe(drive, event);
+    /// A task that ends early, by an error, does it when its station is dropped.
+    pub(super) fn finish(&mut self) -> Vec<String> {
+        if let Some(event) = self.ends_with.take()
+            && let Ok((drive, loader)) = self.split()
+        {
+            loader.watch.ended(drive, event);
         }
         self.loader().watch.take()
     }

@@ -21,6 +21,8 @@ pub(in crate::engine) struct Watch {
     current: CartridgeSeen,
     /// It has just come into the drive.
     fresh: bool,
+    /// The task works with it, and has looked at the drive since it came.
+    looked: bool,
     /// For the task's report.
     told: Vec<String>,
 }
@@ -42,27 +44,39 @@ impl Watch {
         };
     }
 
-    /// It has just come into the drive.
+    /// It has just come into the drive. Nothing is asked before the task works with it: a task may look through all
+    /// cartridges for the one it needs.
     pub(in crate::engine) fn arrived(&mut self) {
         self.fresh = true;
+        self.looked = false;
     }
 
-    /// It is ready.
+    /// The task works with it: looks at the drive, once until another comes.
     pub(in crate::engine) fn mounted(&mut self, drive: &mut Drive) {
         let event = if self.fresh { HealthEvent::Mount } else { HealthEvent::Found };
         self.fresh = false;
-        self.observe(drive, event);
+        if !std::mem::replace(&mut self.looked, true) {
+            self.observe(drive, event);
+        }
     }
 
-    /// It will be unloaded. Whether there is one that is loaded.
+    /// It will be unloaded: looks at the drive, unless nobody has worked with it since it came. Whether there is one that
+    /// is loaded.
     pub(in crate::engine) fn leaving(&mut self, drive: &mut Drive) -> bool {
         let loaded = drive.is_loaded().unwrap_or(true);
-        if loaded {
+        if loaded && !self.fresh {
             self.observe(drive, HealthEvent::Dismount);
         }
         self.current = CartridgeSeen::default();
-        self.fresh = false;
+        (self.fresh, self.looked) = (false, false);
         loaded
+    }
+
+    /// The task ends: looks at the drive where it works with the cartridge in it.
+    pub(in crate::engine) fn ended(&mut self, drive: &mut Drive, event: HealthEvent) {
+        if self.looked {
+            self.observe(drive, event);
+        }
     }
 
     /// Something for the task's report.

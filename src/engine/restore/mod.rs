@@ -174,7 +174,7 @@ impl Appliance {
             .map_err(|error| EngineError::Target { path: request.target.clone(), source: Box::new(error) })?;
         progress.total(plan.members, plan.bytes);
         let started = Instant::now();
-        let mut station = self.task_station()?;
+        let mut station = self.task_station()?.ending_with(HealthEvent::Restore);
         let report = SharedReport::default();
         for planned in &plan.sets {
             let set = SetId(planned.set_id);
@@ -225,7 +225,7 @@ impl Appliance {
         }
         let mut report = report.take();
         report.warnings = extractor.take_warnings().iter().map(|warning| chain(warning)).collect();
-        report.warnings.extend(station.finish(HealthEvent::Restore));
+        report.warnings.extend(station.finish());
         report.sets = plan.sets.iter().map(|set| set.set_id).collect();
         if let Some(newest) = plan.sets.into_iter().next() {
             (report.set_id, report.set) = (newest.set_id, newest.set);
