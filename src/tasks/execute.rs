@@ -100,10 +100,11 @@ pub(super) fn execute(context: &mut Context<'_>, work: &Work) -> Result<Done, Fa
         Work::Load { from, .. } => Ok(done(&context.appliance.library_load(from)?)),
         Work::Unload { to, .. } => unload(context, *to),
         Work::Transfer { from, to, .. } => Ok(done(&context.appliance.library_transfer(from, to)?)),
-        Work::Retension { .. } => {
-            let mut station = context.appliance.station()?;
-            let how = station.drive()?.retension().map_err(EngineError::from)?;
-            Ok(done(&json!({ "status": "retensioned", "how": format!("{how:?}") })))
+        Work::Retension { .. } => Ok(done(&context.appliance.retension()?)),
+        Work::Clean { .. } => {
+            let cleaned = context.appliance.clean()?;
+            let warning = (!cleaned.warnings.is_empty()).then(|| cleaned.warnings.join("; "));
+            Ok(Done { warning, ..done(&cleaned) })
         }
         Work::DatabaseBackup { copy, recipients, .. } => database_backup(context, *copy, recipients),
         Work::DatabaseRestore { copy, target, .. } => database_restore(context, *copy, target),

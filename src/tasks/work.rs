@@ -53,6 +53,11 @@ pub enum Work {
         /// Number of the drive.
         drive: i64,
     },
+    /// Clean a drive with a cleaning cartridge.
+    Clean {
+        /// Number of the drive.
+        drive: i64,
+    },
     /// Write a copy of the catalog to tape.
     DatabaseBackup {
         /// Number of the copy's row.
@@ -352,6 +357,7 @@ impl Work {
             Work::Unload { .. } => "unload",
             Work::Transfer { .. } => "transfer",
             Work::Retension { .. } => "retension",
+            Work::Clean { .. } => "clean",
             Work::DatabaseBackup { .. } => "database_backup",
             Work::DatabaseRestore { .. } => "database_restore",
             Work::Rebuild { .. } => "rebuild",
@@ -393,6 +399,7 @@ impl Work {
             Work::Load { drive, .. }
             | Work::Unload { drive, .. }
             | Work::Retension { drive }
+            | Work::Clean { drive }
             | Work::DatabaseScan { drive } => Some(*drive),
             Work::DatabaseBackup { drive, .. }
             | Work::DatabaseRestore { drive, .. }
@@ -462,6 +469,7 @@ impl Work {
             | Work::Unload { .. }
             | Work::Transfer { .. }
             | Work::Retension { .. }
+            | Work::Clean { .. }
             | Work::Library(_)
             | Work::DriveStatus { .. } => AfterDeath::Fail,
         }
@@ -496,6 +504,7 @@ impl Work {
             Work::Unload { drive, .. } => format!("Unload drive {drive}"),
             Work::Transfer { from, to, .. } => format!("Move {from} to {to}"),
             Work::Retension { drive } => format!("Retension the tape in drive {drive}"),
+            Work::Clean { drive } => format!("Clean drive {drive}"),
             Work::DatabaseBackup { copy, .. } => format!("Copy {copy} of the catalog to tape"),
             Work::DatabaseRestore { copy, .. } => format!("Restore copy {copy} of the catalog"),
             Work::Rebuild { .. } => "Rebuild the catalog".into(),
@@ -534,6 +543,7 @@ mod tests {
             Work::Unload { drive: 1, to: Some(4) },
             Work::Transfer { library: 1, from: "1".into(), to: "2".into() },
             Work::Retension { drive: 2 },
+            Work::Clean { drive: 2 },
             Work::DatabaseBackup { copy: 1, recipients: Vec::new(), drive: None },
             Work::DatabaseRestore { copy: 1, target: "/tmp/x".into(), drive: Some(2) },
             Work::ReadLabel { volume: 1 },

@@ -7,6 +7,7 @@ mod catalog;
 mod dashboard;
 mod database_backup;
 mod docs;
+mod drive_health;
 mod drives;
 mod encryption_keys;
 mod events;
@@ -38,6 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         dashboard::endpoints(),
         database_backup::endpoints(),
         docs::endpoints(),
+        drive_health::endpoints(),
         drives::endpoints(),
         encryption_keys::endpoints(),
         events::endpoints(),
