@@ -103,6 +103,17 @@ impl Daemon<'_> {
             {
                 progress.follow(&seen);
             }
+            if cancel.load(Ordering::Relaxed) && !*is_cancelled && !is_over(&task) {
+                *is_cancelled = true;
+                match self
+                    .client
+                    .post(&format!("/api/v1/tasks/{}/cancel", task.id), Bytes::from_static(b"{}"))
+                {
+                    // It was over already: the next look says how.
+                    Ok(_) | Err(CallError::Refused(_)) => {}
+                    Err(gone) => return Err(gone),
+                }
+            }
             if is_over(&task) || task.status == "waiting_for_operator" && !*is_cancelled {
                 return Ok(task);
             }
@@ -117,17 +128,6 @@ impl Daemon<'_> {
                     waits.as_deref().unwrap_or_default()
                 ));
                 told = waits;
-            }
-            if cancel.load(Ordering::Relaxed) && !*is_cancelled {
-                *is_cancelled = true;
-                match self
-                    .client
-                    .post(&format!("/api/v1/tasks/{}/cancel", task.id), Bytes::from_static(b"{}"))
-                {
-                    // It was over already: the next look says how.
-                    Ok(_) | Err(CallError::Refused(_)) => {}
-                    Err(gone) => return Err(gone),
-                }
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(LOOK);
