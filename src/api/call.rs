@@ -167,6 +167,8 @@ pub struct Created<T>(pub T);
 pub struct Accepted<T>(pub T);
 
 const JSON: &str = "application/json";
+/// Content type of server-sent events.
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
 fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Reply, ApiError> {
     let bytes = serde_json::to_vec(value).map_err(ApiError::internal)?;
@@ -263,13 +265,13 @@ pub struct EventStream(pub tokio::sync::mpsc::Receiver<Bytes>);
 
 impl Answer for EventStream {
     fn spec() -> AnswerSpec {
-        AnswerSpec { status: StatusCode::OK, content_type: "text/event-stream", schema: None }
+        AnswerSpec { status: StatusCode::OK, content_type: EVENT_STREAM, schema: None }
     }
 
     fn into_reply(self) -> Result<Reply, ApiError> {
         Ok(Reply {
             status: StatusCode::OK,
-            content_type: "text/event-stream",
+            content_type: EVENT_STREAM,
             file_name: None,
             body: ReplyBody::Stream(self.0),
             resource: None,

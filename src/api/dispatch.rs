@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::Api;
-use super::call::{Call, Reply, ReplyBody};
+use super::call::{Call, EVENT_STREAM, Reply, ReplyBody};
 use super::endpoint::{Counted, Endpoint, Need, Surface};
 use super::error::{ApiError, Code};
 use super::memo::Memo;
@@ -172,7 +172,7 @@ impl Dispatch {
             }
         };
         let told = |error| (error, endpoint.surface);
-        let authenticated = self.authenticate(head, peer);
+        let authenticated = self.authenticate(head, endpoint, peer);
         let principal = authenticated.as_ref().ok().and_then(Option::as_ref);
         let class = match endpoint.counted {
             Counted::Authentication => Some(Class::Auth),
@@ -217,6 +217,7 @@ impl Dispatch {
     fn authenticate(
         &self,
         head: &hyper::http::request::Parts,
+        endpoint: &Endpoint,
         peer: Peer,
     ) -> Result<Option<Arc<Principal>>, ApiError> {
         if peer.is_owner {
@@ -240,7 +241,11 @@ impl Dispatch {
             let principal = self.api.access.authenticate(credential, peer.address)?;
             caller.get_or_insert(Arc::new(principal));
         }
-        if credentials.is_empty() { self.by_ticket(head) } else { Ok(caller) }
+        // URLs end up in logs and histories: a ticket opens a stream and nothing else.
+        match credentials.is_empty() && endpoint.answer.content_type == EVENT_STREAM {
+            true => self.by_ticket(head),
+            false => Ok(caller),
+        }
     }
 
     /// Event streams of browsers cannot send headers: a ticket, good once, stands in the query.

@@ -3,6 +3,7 @@
 //! A surface is a folder with one file per resource; each file lists its endpoints. To add a surface: a folder, a line in
 //! [`endpoints`], a variant of [`endpoint::Surface`] with its envelope.
 
+mod activity;
 mod audit;
 pub mod call;
 mod dispatch;

@@ -15,13 +15,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
+use super::activity::{Activity, Kept};
 use super::dispatch::{Dispatch, Peer};
 use super::router::Router;
 use super::tls::{CertificateFiles, Tls, TlsError, own_certificate};
 use super::{Api, Request, endpoints};
 
-/// Connections at a time, over all listeners.
+/// Connections at a time over all addresses.
 const CONNECTIONS: usize = 512;
+/// Connections at a time of the Unix socket: its own, so that the network cannot lock its owner out.
+const LOCAL_CONNECTIONS: usize = 64;
 /// A request's head must be here within this time; also the time that an idle connection is kept.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// A TLS handshake must be done within this time.
@@ -120,6 +123,7 @@ impl Server {
     pub async fn serve(self) -> Request {
         let graceful = Arc::new(GracefulShutdown::new());
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let local_slots = Arc::new(Semaphore::new(LOCAL_CONNECTIONS));
         let mut control = self.api.control.watch();
         let mut accepting = tokio::task::JoinSet::new();
         let mut sockets = Vec::new();
@@ -127,8 +131,8 @@ impl Server {
             if let Bound::Unix(_, path) = &bound {
                 sockets.push(path.clone());
             }
-            let dispatch = self.dispatch.clone();
-            accepting.spawn(accept(bound, dispatch, graceful.clone(), slots.clone()));
+            let slots = if matches!(bound, Bound::Unix(..)) { &local_slots } else { &slots };
+            accepting.spawn(accept(bound, self.dispatch.clone(), graceful.clone(), slots.clone()));
         }
         if let Some(tls) = self.tls {
             accepting.spawn(reload_on_hangup(tls));
@@ -259,12 +263,23 @@ async fn connection<S>(
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 << 10);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(64).keep_alive_interval(HEAD_TIME);
+    let activity = Activity::default();
+    let used = activity.clone();
     let service = service_fn(move |request| {
-        let dispatch = dispatch.clone();
-        async move { Ok::<_, Infallible>(dispatch.answer(request, peer).await) }
+        let (dispatch, busy) = (dispatch.clone(), used.begin());
+        async move {
+            let response = dispatch.answer(request, peer).await;
+            Ok::<_, Infallible>(response.map(|body| Kept { body, _busy: busy }))
+        }
     });
     let served = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-    if let Err(error) = served.await {
-        tracing::debug!(%error, "a connection ended early");
+    // hyper's own limit begins only once it knows which HTTP it is, and knows no idle HTTP/2.
+    tokio::select! {
+        served = served => {
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        }
+        () = activity.idle_for(HEAD_TIME) => tracing::debug!("an idle connection was closed"),
     }
 }

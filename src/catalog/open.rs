@@ -1,6 +1,7 @@
 //! Opening: create, migrate, recognise damage.
 
 use std::collections::HashMap;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -152,6 +153,9 @@ fn corrupt_or(error: CatalogError, path: &Path) -> CatalogError {
 }
 
 fn prepare(path: &Path, page_size: i64) -> Result<Connection> {
+    // Names of all files and hashes of passwords: for nobody else. SQLite gives its other files the same mode. A path that
+    // cannot be made is SQLite's to tell about.
+    let _ = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(30))?;
     connection.set_prepared_statement_cache_capacity(64);

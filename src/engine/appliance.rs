@@ -169,6 +169,16 @@ impl Appliance {
         std::fs::metadata(&self.settings.state).map(|m| vec![(m.dev(), m.ino())]).unwrap_or_default()
     }
 
+    /// Whether a path is the state directory or lies in it, whatever links lead there. What is not there yet lies where
+    /// the nearest directory above it does.
+    pub fn holds(&self, path: &Path) -> bool {
+        let own = self.own_directories();
+        let full = path.ancestors().find_map(|above| above.canonicalize().ok());
+        full.iter().flat_map(|full| full.ancestors()).any(|above| {
+            std::fs::metadata(above).is_ok_and(|found| own.contains(&(found.dev(), found.ino())))
+        })
+    }
+
     /// Claims the state directory for a task that changes it, and clears what a task that died left behind.
     ///
     /// # Errors

@@ -23,6 +23,14 @@ pub enum SourceFault {
         /// The cause.
         source: std::io::Error,
     },
+    /// The path leads into the state directory.
+    #[error(
+        "{}: lies in the state directory, which holds this installation's keys and users; its catalog is copied to tape with POST /api/v1/database-backup/backup", path.display()
+    )]
+    Own {
+        /// The path.
+        path: PathBuf,
+    },
     /// The path is on another kind of file system than the source says.
     #[error(
         "{}: lies on {found} mounted at {}, not on a mount of kind {wanted}; mount the share there first, or say that the source is local",

@@ -5,6 +5,7 @@ mod access_order;
 mod api;
 mod api_access;
 mod api_drives;
+mod api_attacks;
 mod api_life;
 mod api_tasks;
 mod architecture;

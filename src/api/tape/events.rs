@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::access::Resource;
+use crate::access::{Level, Resource};
 use crate::api::call::{Call, Created, EventStream, Json};
 use crate::api::endpoint::{Counted, Endpoint, get, post};
 use crate::api::error::ApiError;
@@ -17,6 +17,8 @@ use crate::tasks::{Event, KEPT, QUEUE};
 
 /// A comment is sent this often, so that nothing between here and the client takes the stream for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often it is looked at whether whoever listens still may.
+const LOOK: Duration = Duration::from_secs(1);
 /// Milliseconds after which a client that was cut off comes again.
 const RETRY: u32 = 3000;
 
@@ -33,7 +35,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "events.ticket",
             "A ticket, good once, for a stream that cannot send headers",
         )
-        .needs_level(E, crate::access::Level::Read)
+        .needs_level(E, Level::Read)
         .unaudited()
         .answers(ticket),
     ]
@@ -138,6 +140,7 @@ fn stream(call: &Call, query: StreamQuery) -> Result<EventStream, ApiError> {
     let hello = Bytes::from(format!("retry: {RETRY}\n\n"));
     sender.try_send(hello).map_err(ApiError::internal)?;
     let alive = sender.downgrade();
+    let (access, principal) = (call.api.access.clone(), call.principal()?.clone());
     let events = call.api.tasks.events();
     let callback: crate::tasks::Callback = Box::new(move |event| sender.try_send(piece(event)).is_ok());
     let subscribed = match last {
@@ -148,11 +151,23 @@ fn stream(call: &Call, query: StreamQuery) -> Result<EventStream, ApiError> {
     // end, and comes again with the last id it saw.
     tokio::runtime::Handle::current().spawn(async move {
         let _subscribed = subscribed;
+        let mut silent = Duration::ZERO;
         loop {
-            tokio::time::sleep(KEEP_ALIVE).await;
+            tokio::time::sleep(LOOK).await;
             let Some(sender) = alive.upgrade() else { return };
-            if sender.is_closed() || sender.try_send(Bytes::from_static(b": keep-alive\n\n")).is_err() {
+            // Whoever is not known any more, or may not look any more, hears no more.
+            if !access.still(&principal).is_ok_and(|now| now.may(Resource::Events, Level::Read)) {
                 return;
+            }
+            silent += LOOK;
+            if sender.is_closed() {
+                return;
+            }
+            if silent >= KEEP_ALIVE {
+                silent = Duration::ZERO;
+                if sender.try_send(Bytes::from_static(b": keep-alive\n\n")).is_err() {
+                    return;
+                }
             }
         }
     });
