@@ -78,6 +78,7 @@ impl Accounts {
             return Err(AccessError::Invalid { field: "name", reason });
         }
         may_change(by, name, permissions)?;
+        check_description(description)?;
         let created = self.now();
         let permissions = to_json(permissions)?;
         let description = description.to_owned();
@@ -97,6 +98,7 @@ impl Accounts {
     ) -> Result<()> {
         self.may_grant(by, name)?;
         may_change(by, name, permissions)?;
+        check_description(description)?;
         Ok(self.catalog().change_role(name, description, &to_json(permissions)?)?)
     }
 
@@ -126,6 +128,14 @@ impl Accounts {
         }
         Err(AccessError::Forbidden(format!("the role {role} allows more than your own")))
     }
+}
+
+fn check_description(text: &str) -> Result<()> {
+    if text.len() > 1000 || text.chars().any(char::is_control) {
+        let reason = "must be at most 1000 bytes without controls".to_owned();
+        return Err(AccessError::Invalid { field: "description", reason });
+    }
+    Ok(())
 }
 
 fn may_change(by: &Principal, name: &str, permissions: &Permissions) -> Result<()> {

@@ -94,7 +94,9 @@ mod tests {
     async fn only_what_lies_idle_ends() {
         let (activity, limit) = (Activity::default(), Duration::from_millis(5));
         let (first, second) = (activity.begin(), activity.begin());
-        let waited = |activity: Activity| tokio::time::timeout(limit * 20, async move { activity.idle_for(limit).await });
+        let waited = |activity: Activity| {
+            tokio::time::timeout(limit * 20, async move { activity.idle_for(limit).await })
+        };
         assert!(waited(activity.clone()).await.is_err());
         drop(first);
         assert!(waited(activity.clone()).await.is_err(), "one is still in work");

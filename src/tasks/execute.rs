@@ -19,7 +19,8 @@ use crate::catalog::{
 };
 use crate::engine::{
     Appliance, BackupReport, BackupRequest, BatchLabelRequest, BatchLabelStatus, BatchTape, Compression,
-    EngineError, LabelRequest, RebuildRequest, RestoreRequest, VerifyRequest, check_source, walk_patterns,
+    EngineError, LabelRequest, RebuildRequest, RestoreRequest, SourceFault, VerifyRequest, check_source,
+    walk_patterns,
 };
 use crate::format::age::{AgeError, Identity, Recipient};
 use crate::pipeline::{Phase, Progress};
@@ -257,6 +258,10 @@ fn selection_of_job(catalog: &Catalog, id: JobId) -> Result<SelectionWork, Failu
 fn backup(context: &mut Context<'_>, work: &BackupWork) -> Result<Done, Failure> {
     let catalog = context.shared.catalog().clone();
     let mut request = backup_request(&catalog, work)?;
+    // Looked at again: a link may lead elsewhere by now.
+    if let Some(path) = request.paths.iter().find(|path| context.appliance.holds(path)) {
+        return Err(Failure::Text(SourceFault::Own { path: path.clone() }.to_string()));
+    }
     if let Some(job) = work.job {
         catalog.set_job_last_run(JobId(job), super::now())?;
     }

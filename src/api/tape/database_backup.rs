@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fields::destination;
 use super::tapes::free;
 use crate::access::{Level, Resource};
 use crate::api::call::{Accepted, Call, Json, Made};
@@ -12,7 +13,6 @@ use crate::api::endpoint::{Endpoint, get, post};
 use crate::api::error::{ApiError, Code};
 use crate::api::work::{self, Ended, now, time};
 use crate::catalog::{CopyStatus, DatabaseCopy, DatabaseCopyId, DriveId, VolumeId};
-use crate::engine::check_destination;
 use crate::tasks::{NewTask, Work};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -154,7 +154,7 @@ struct Restored {
 }
 
 fn restore(call: &Call, body: RestoreBody) -> Result<Json<Restored>, ApiError> {
-    check_destination(&body.dest_path).map_err(|fault| ApiError::field("dest_path", fault))?;
+    destination(call, &body.dest_path)?;
     let id = DatabaseCopyId(body.backup_id);
     let copy = call
         .api

@@ -1,12 +1,14 @@
 //! Fields that several resources have.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 
 use crate::api::call::Call;
 use crate::api::error::ApiError;
 use crate::catalog::{Pool, PoolId};
+use crate::engine::check_destination;
 
 /// A field that may be left out, be `null`, or have a value: `None`, `Some(None)`, `Some(Some(value))`.
 pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
@@ -42,6 +44,20 @@ pub(super) fn prose(field: &str, text: &str) -> Result<(), ApiError> {
     }
     if text.len() > LONGEST {
         return Err(ApiError::field(field, format!("is longer than {LONGEST} bytes")));
+    }
+    Ok(())
+}
+
+/// A directory to restore into: from `/` on, and not the state directory.
+///
+/// # Errors
+/// 400 that names `dest_path`.
+pub(super) fn destination(call: &Call, path: &Path) -> Result<(), ApiError> {
+    check_destination(path).map_err(|fault| ApiError::field("dest_path", fault))?;
+    if call.api.appliance.holds(path) {
+        let path = path.display();
+        let text = format!("{path} lies in the state directory of this daemon: restore to another place");
+        return Err(ApiError::field("dest_path", text));
     }
     Ok(())
 }

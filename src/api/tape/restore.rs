@@ -7,12 +7,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fields::destination;
 use crate::access::Resource;
 use crate::api::call::{Call, Json};
 use crate::api::endpoint::{Endpoint, post};
 use crate::api::error::{ApiError, Code};
 use crate::catalog::{SetId, TaskRow, TaskState, Volume, VolumeId};
-use crate::engine::{RestoreRequest, check_destination};
+use crate::engine::RestoreRequest;
 use crate::format::v1::shown;
 use crate::tasks::{NewTask, OverwriteRule, RestoreWork, Work};
 
@@ -165,9 +166,9 @@ struct Begun {
     message: String,
 }
 
-fn target(text: &str, kind: &str) -> Result<PathBuf, ApiError> {
+fn target(call: &Call, text: &str, kind: &str) -> Result<PathBuf, ApiError> {
     let path = PathBuf::from(text);
-    check_destination(&path).map_err(|fault| ApiError::field("dest_path", fault))?;
+    destination(call, &path)?;
     if text.contains('\0') {
         return Err(ApiError::field("dest_path", "must not hold a NUL"));
     }
@@ -182,7 +183,7 @@ fn target(text: &str, kind: &str) -> Result<PathBuf, ApiError> {
 }
 
 fn run(call: &Call, asked: RunBody) -> Result<Json<Begun>, ApiError> {
-    let target = target(&asked.dest_path, asked.destination_type.as_deref().unwrap_or("local"))?;
+    let target = target(call, &asked.dest_path, asked.destination_type.as_deref().unwrap_or("local"))?;
     let work = Work::Restore(RestoreWork {
         set: asked.backup_set_id.map(|set| set.to_string()),
         patterns: asked.file_paths.unwrap_or_default(),

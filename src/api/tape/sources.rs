@@ -12,7 +12,7 @@ use crate::api::endpoint::{Endpoint, delete, get, post, put};
 use crate::api::error::{ApiError, Code};
 use crate::api::work::{now, time};
 use crate::catalog::{NewSource, Source, SourceId, SourceKind};
-use crate::engine::{check_patterns, check_source};
+use crate::engine::{SourceFault, check_patterns, check_source};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const S: Resource = Resource::Sources;
@@ -142,8 +142,14 @@ fn check(source: &NewSource) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_path(kind: SourceKind, path: &str) -> Result<(), ApiError> {
-    check_source(kind, Path::new(path)).map_err(|fault| ApiError::field("path", fault))
+fn check_path(call: &Call, kind: SourceKind, path: &str) -> Result<(), ApiError> {
+    let path = Path::new(path);
+    match check_source(kind, path) {
+        // Whoever can restore its copy elsewhere would have the keys and be anybody.
+        Ok(()) if call.api.appliance.holds(path) => Err(SourceFault::Own { path: path.into() }),
+        looked_at => looked_at,
+    }
+    .map_err(|fault| ApiError::field("path", fault))
 }
 
 fn create(call: &Call, new: NewSourceBody) -> Result<Made<Created<SourceBody>>, ApiError> {
@@ -157,7 +163,7 @@ fn create(call: &Call, new: NewSourceBody) -> Result<Made<Created<SourceBody>>, 
         created: now(),
     };
     check(&new)?;
-    check_path(new.kind, &new.path)?;
+    check_path(call, new.kind, &new.path)?;
     let id = call.api.catalog.add_source(&new)?;
     Ok(Made(id.0, Created(body(call.api.catalog.source(id)?))))
 }
@@ -191,7 +197,7 @@ fn update(call: &Call, change: SourceChange) -> Result<Json<SourceBody>, ApiErro
     check(&new)?;
     // A share that is away for a moment does not keep its patterns from being changed.
     if moves {
-        check_path(new.kind, &new.path)?;
+        check_path(call, new.kind, &new.path)?;
     }
     let changed = Source {
         id: known.id,
