@@ -38,13 +38,19 @@ pub(super) enum TelegramError {
     Answer,
 }
 
+/// A token may be given as it stands in the service's addresses, behind `bot`.
+fn bare(token: &str) -> &str {
+    token.strip_prefix("bot").unwrap_or(token)
+}
+
 /// A number, a colon, letters, digits, `_` and `-`: safe in a path.
 pub(super) fn is_token(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(number, secret)| {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    bare(text).split_once(':').is_some_and(|(number, secret)| {
+        // Whatever cannot leave the path of a request line: the service itself knows its tokens.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         !number.is_empty()
             && number.bytes().all(|byte| byte.is_ascii_digit())
-            && (10..=100).contains(&secret.len())
+            && (1..=100).contains(&secret.len())
             && secret.bytes().all(is_plain)
     })
 }
@@ -101,8 +107,9 @@ fn exchange(
 ) -> Result<(), TelegramError> {
     let body = serde_json::json!({ "chat_id": chat, "text": text }).to_string();
     let head = format!(
-        "POST /bot{token}/sendMessage HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+        "POST /bot{}/sendMessage HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n",
+        bare(token),
         body.len()
     );
     let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
@@ -198,9 +205,14 @@ mod tests {
 
     #[test]
     fn tokens_and_chats() {
-        assert!(is_token("123456:ABC-DEF_1234ghIkl") && is_chat("-100123") && is_chat("@channel_1"));
+        assert!(
+            is_token("123456:ABC-DEF_1234ghIkl")
+                && is_token("bot123:ABC")
+                && is_chat("-100123")
+                && is_chat("@channel_1")
+        );
         for wrong in
-            ["", "abc", "123:", "123:short", "x:ABCDEFGHIJKL", "123:ABCDEFGHIJ/../KL", "123:ABCDEFGHIJ KL"]
+            ["", "abc", "123:", "bot123:", "x:ABCDEFGHIJKL", "123:ABCDEFGHIJ/../KL", "123:ABCDEFGHIJ KL"]
         {
             assert!(!is_token(wrong), "{wrong}");
         }

@@ -83,7 +83,6 @@ fn who_may_and_what_is_not_there() {
     for what in ["/clean", "/eject", "/rewind", "/retension", "/select"] {
         assert_eq!(reader.post(&rig.of_drive(what), &json!({})).status, 403, "{what}");
     }
-    // Every cleaning cartridge leaves the library: somebody has to bring one.
     let slots = rig.admin.posted("/api/v1/libraries/1/inventory", &json!({}));
     let slots = slots["slots"].as_array().unwrap().clone();
     let number = |found: &dyn Fn(&Value) -> bool| {
