@@ -41,7 +41,9 @@ impl Call {
     /// 400 where it is none.
     pub fn id(&self, name: &str) -> Result<i64, ApiError> {
         let text = self.text(name);
-        text.parse().map_err(|_| ApiError::field(name, format!("{text:?} is not a number")))
+        let none = || ApiError::field(name, format!("{text:?} is not a number"));
+        // `+1` would be a second name of the same thing.
+        if text.starts_with('+') { Err(none()) } else { text.parse().map_err(|_| none()) }
     }
 
     /// A part of the path, percent-decoded.

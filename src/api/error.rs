@@ -181,6 +181,11 @@ impl From<CatalogError> for ApiError {
             CatalogError::Exists { .. } | CatalogError::InUse { .. } | CatalogError::Status { .. } => {
                 ApiError::new(Code::Conflict, error.to_string())
             }
+            error if error.is_full() => {
+                tracing::error!("the file system of the state directory is full");
+                let text = "the file system of the state directory is full: nothing was changed; make room there and try again";
+                ApiError::new(Code::Unavailable, text)
+            }
             error => ApiError::internal(error),
         }
     }
@@ -233,7 +238,12 @@ impl From<AccessError> for ApiError {
             Fault::Conflict => Code::Conflict,
             Fault::Invalid => Code::ValidationError,
             Fault::TooMany(_) => Code::RateLimited,
-            Fault::Internal => return ApiError::internal(error),
+            Fault::Internal => {
+                return match error {
+                    AccessError::Catalog(error) if error.is_full() => error.into(),
+                    error => ApiError::internal(error),
+                };
+            }
         };
         let field = match &error {
             AccessError::Invalid { field, .. } => Some((*field).to_owned()),
@@ -270,5 +280,26 @@ impl From<KeysError> for ApiError {
             KeysError::NotAKey(_) => ApiError::field("key_data", error),
             error => ApiError::internal(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_system_is_told_as_such() {
+        let place = tempfile::tempdir().unwrap();
+        let catalog = crate::catalog::Catalog::open(&place.path().join("catalog.sqlite")).unwrap();
+        let full = || {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            CatalogError::Sql(rusqlite::Error::SqliteFailure(code, None))
+        };
+        for error in [ApiError::from(full()), AccessError::from(full()).into()] {
+            assert_eq!(error.code, Code::Unavailable);
+            assert!(error.message.contains("make room"), "{}", error.message);
+        }
+        let gone = catalog.pool(crate::catalog::PoolId(9)).unwrap_err();
+        assert!(!gone.is_full());
     }
 }

@@ -188,6 +188,11 @@ impl CatalogError {
             _ => false,
         }
     }
+
+    /// Whether there is no room left for it.
+    pub fn is_full(&self) -> bool {
+        matches!(self, CatalogError::Sql(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
 }
 
 fn numbers(sets: &[SetId]) -> String {

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -169,8 +169,11 @@ impl Appliance {
             }
             let path = set.roots.first().map(|root| Path::new(std::ffi::OsStr::from_bytes(root)));
             let path = path.and_then(|path| path.strip_prefix("/").ok()).ok_or_else(missing)?;
-            // Never over a file that came meanwhile.
             let (from, here) = (staging.join(path), rustix::fs::CWD);
+            // Hashes of passwords and names of all files are in it.
+            std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o600))
+                .map_err(io(&from, "cannot be made private"))?;
+            // Never over a file that came meanwhile.
             rustix::fs::renameat_with(here, &from, here, &target, rustix::fs::RenameFlags::NOREPLACE)
                 .map_err(|errno| io(&target, "cannot be put in place")(errno.into()))
         });

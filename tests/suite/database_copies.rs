@@ -63,6 +63,8 @@ fn a_lost_catalog_comes_back_from_its_copy() {
     assert!(matches!(restore(&mut appliance, &[]), Err(EngineError::KeyMissing { .. })));
     let path = restore(&mut appliance, &keys).unwrap();
     assert_eq!(path, to.join("reelward-catalog.sqlite"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     assert_eq!(std::fs::read_dir(&to).unwrap().count(), 1, "nothing else is left there");
     let restored = Catalog::open(&path).unwrap();
     assert_eq!(restored.sets().unwrap().len(), 1, "as it was before the copy");
