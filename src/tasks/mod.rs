@@ -1,6 +1,5 @@
 //! Long work: the queue and its workers, schedules, events.
 
-mod devices;
 mod error;
 mod events;
 mod execute;
@@ -15,7 +14,6 @@ mod schedule;
 mod scheduler;
 mod work;
 
-pub use devices::{Registered, register_devices};
 pub use error::TasksError;
 pub use events::{
     Callback, Event, Events, KEPT, PROGRESS, Publish, QUEUE, Received, Subscribed, Subscription,

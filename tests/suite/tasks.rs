@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reelward::catalog::{DriveId, SetState, TaskFilter, TaskRow, TaskState};
-use reelward::engine::{Appliance, DeviceChoice, DiscoveryRequest, Settings};
+use reelward::engine::{Appliance, DeviceChoice, NamedDevices, Settings};
 use reelward::scsi::Generation;
 use reelward::tasks::{
     Answer, BackupWork, BatchLabelWork, Events, LabelWork, NewTask, RestoreWork, SelectionWork, Tasks,
-    TasksError, TasksOptions, VerifyWork, Work, register_devices,
+    TasksError, TasksOptions, VerifyWork, Work,
 };
 use reelward::virtual_library::{Layout, VirtualLibrary};
 
@@ -66,13 +66,13 @@ impl Rig {
     /// Drives without a changer: a person changes tapes.
     fn start_by_hand(&self) -> Tasks {
         let appliance = self.appliance();
-        register_devices(&appliance, &no_hardware()).unwrap();
+        register(&appliance);
         let catalog = appliance.catalog();
         for mut drive in catalog.drives().unwrap() {
             drive.library = None;
             catalog.update_drive(&drive).unwrap();
         }
-        start(appliance)
+        run(appliance)
     }
 
     fn library(&self) -> VirtualLibrary {
@@ -84,15 +84,18 @@ impl Rig {
     }
 }
 
-/// The machine's own drives, if it has any, are none of a test's business.
-fn no_hardware() -> DiscoveryRequest {
-    let nowhere = || std::path::PathBuf::from("/nonexistent");
-    let roots = reelward::engine::Roots { sys: nowhere(), dev: nowhere(), proc: nowhere() };
-    DiscoveryRequest { roots, ..DiscoveryRequest::default() }
+/// The embedded library becomes rows; the machine's own drives, if it has any, are none of a test's business.
+fn register(appliance: &Appliance) {
+    let embedded = NamedDevices { drives: vec!["virtual".into()], changers: Vec::new() };
+    appliance.register_devices(&embedded).unwrap();
 }
 
 fn start(appliance: Appliance) -> Tasks {
-    register_devices(&appliance, &no_hardware()).unwrap();
+    register(&appliance);
+    run(appliance)
+}
+
+fn run(appliance: Appliance) -> Tasks {
     let events = Events::new(appliance.catalog().clone(), 1000);
     Tasks::start(TasksOptions { poll: Duration::from_millis(50), ..TasksOptions::new(appliance, events) })
         .unwrap()
@@ -429,7 +432,7 @@ fn two_hundred_queued_tasks_drain() {
 fn a_fault_of_the_program_fails_its_task_and_no_other() {
     let rig = Rig::new(1, 2, None);
     let appliance = rig.appliance();
-    register_devices(&appliance, &no_hardware()).unwrap();
+    register(&appliance);
     let events = Events::new(appliance.catalog().clone(), 1000);
     let broken = Arc::new(AtomicBool::new(true));
     let is_broken = broken.clone();
