@@ -1,7 +1,7 @@
 -- Catalog schema 3: pools, sources, jobs, settings. Volumes and sets name pools and jobs; these rows are what is known beyond the name.
 
 CREATE TABLE pool (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   description TEXT NOT NULL DEFAULT '',
   retention_days INTEGER,
@@ -13,7 +13,7 @@ INSERT INTO pool (name, created, updated)
 
 -- include and exclude: JSON arrays of patterns.
 CREATE TABLE source (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   kind TEXT NOT NULL,
   path TEXT NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE source (
 ) STRICT;
 
 CREATE TABLE job (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   source_id INTEGER NOT NULL REFERENCES source (id),
   pool_id INTEGER NOT NULL REFERENCES pool (id),

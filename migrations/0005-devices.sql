@@ -9,7 +9,7 @@ UPDATE volume SET updated = ifnull(last_written, created),
   write_count = (SELECT count(*) FROM part WHERE part.volume_id = volume.id);
 
 CREATE TABLE library (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   device TEXT NOT NULL UNIQUE,
   vendor TEXT NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE library (
 
 -- element: the drive's address in its library.
 CREATE TABLE drive (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   device TEXT NOT NULL UNIQUE,
   display_name TEXT NOT NULL,
   vendor TEXT NOT NULL,
@@ -57,7 +57,7 @@ CREATE TABLE slot (
 
 -- sealed: the private identity, sealed by config::vault.
 CREATE TABLE encryption_key (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   recipient TEXT NOT NULL UNIQUE,
   fingerprint TEXT NOT NULL,
@@ -68,7 +68,7 @@ CREATE TABLE encryption_key (
 
 -- A copy of this catalog on tape: a backup set like any other. The row stays when the set is gone.
 CREATE TABLE database_copy (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   volume_id INTEGER REFERENCES volume (id) ON DELETE SET NULL,
   label TEXT NOT NULL,
   set_uuid TEXT,

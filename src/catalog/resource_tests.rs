@@ -47,6 +47,18 @@ fn job(name: &str, source: SourceId, pool: PoolId) -> NewJob {
 }
 
 #[test]
+fn the_number_of_what_is_gone_is_not_given_again() {
+    let (rig, home, pool) = rig();
+    let catalog = &rig.catalog;
+    let first = catalog.add_job(&job("first", home, pool)).unwrap();
+    catalog.remove_job(first).unwrap();
+    assert!(catalog.add_job(&job("second", home, pool)).unwrap() > first);
+    let other = catalog.add_source(&source("other")).unwrap();
+    catalog.remove_source(other).unwrap();
+    assert!(catalog.add_source(&source("third")).unwrap() > other);
+}
+
+#[test]
 fn renaming_a_pool_renames_it_on_its_volumes() {
     let (rig, _, id) = rig();
     let catalog = &rig.catalog;
