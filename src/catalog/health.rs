@@ -102,7 +102,7 @@ pub struct Readings {
 }
 
 /// What happened in a span of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 pub struct Happened {
     /// Cartridges loaded.
     pub mounts: u64,

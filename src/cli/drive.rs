@@ -10,8 +10,8 @@ use super::remote::Daemon;
 use super::table::{Align, Table};
 use super::{Outcome, drive_health, text};
 use crate::engine::{
-    self, Access, Contents, DevicePath, Discovery, DiscoveryRequest, DriveStatus, Finding, FoundDrive,
-    Severity,
+    self, Access, CleanReport, Contents, DevicePath, Discovery, DiscoveryRequest, DriveHealth, DriveStatus,
+    Finding, FoundDrive, RetensionReport, Severity,
 };
 
 /// Commands of `reelward drive`.
@@ -69,16 +69,25 @@ pub(super) fn run(context: &Context, command: DriveCommand) -> Result<Outcome, C
             output.answer(&status, || describe(output, &status));
         }
         DriveCommand::Health => {
-            let health = context.open()?.drive_health()?;
+            let health: DriveHealth = match Daemon::find(context)? {
+                Some(daemon) => daemon.drive_health()?,
+                None => context.open()?.drive_health()?,
+            };
             output.answer(&health, || drive_health::describe(output, &health));
         }
         DriveCommand::Clean => {
-            let report = context.open()?.clean()?;
+            let report: CleanReport = match Daemon::find(context)? {
+                Some(daemon) => daemon.clean()?,
+                None => context.open()?.clean()?,
+            };
             report.warnings.iter().for_each(|warning| output.warning(warning));
             output.answer(&report, || drive_health::cleaned(output, &report));
         }
         DriveCommand::Retension => {
-            let report = context.open()?.retension()?;
+            let report: RetensionReport = match Daemon::find(context)? {
+                Some(daemon) => daemon.retension()?,
+                None => context.open()?.retension()?,
+            };
             output.answer(&report, || drive_health::retensioned(output, &report));
         }
     }

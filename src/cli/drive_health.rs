@@ -71,7 +71,7 @@ pub(super) fn describe(output: Output, health: &DriveHealth) -> String {
     facts.judgement(&health.judgement);
     let moving = health.in_motion.then(|| "the tape moves: numbers are those of the last time".to_owned());
     facts.fact("State", joined([health.activity.as_deref().map(shown), moving]));
-    let cleaning = match health.cleaning {
+    let cleaning = match health.cleaning.as_str() {
         "not_needed" => "not needed",
         other => other,
     };
@@ -179,7 +179,7 @@ pub(super) fn cleaned(output: Output, report: &CleanReport) -> String {
 
 /// A tape that was wound.
 pub(super) fn retensioned(output: Output, report: &RetensionReport) -> String {
-    let how = match report.by {
+    let how = match report.by.as_str() {
         "drive" => "by the drive",
         _ => "by a pass to the end of its data and back",
     };

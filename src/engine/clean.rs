@@ -1,6 +1,6 @@
 //! Cleaning a drive with the library's cleaning cartridge or an operator's, and winding a tape anew.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::OperatorRequest;
 use super::health::{drive_key, line, record};
@@ -20,7 +20,7 @@ const USES_NEAR_END: u64 = 45;
 const CATEGORY: &str = "cleaning";
 
 /// A drive that was cleaned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanReport {
     /// The drive as it was named.
     pub drive: String,
@@ -37,14 +37,14 @@ pub struct CleanReport {
 }
 
 /// A tape that was wound to its end and back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetensionReport {
     /// The drive as it was named.
     pub drive: String,
     /// Barcode of the cartridge, where known.
     pub barcode: Option<String>,
     /// `drive` where the drive does it by itself, `pass` where the tape was run to the end of its data and back.
-    pub by: &'static str,
+    pub by: String,
 }
 
 impl Appliance {
@@ -106,7 +106,7 @@ impl Appliance {
             Retension::ByDrive => "drive",
             Retension::ByPass => "pass",
         };
-        Ok(RetensionReport { drive: drive.name().to_owned(), barcode, by })
+        Ok(RetensionReport { drive: drive.name().to_owned(), barcode, by: by.to_owned() })
     }
 }
 

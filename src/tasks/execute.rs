@@ -111,6 +111,7 @@ pub(super) fn execute(context: &mut Context<'_>, work: &Work) -> Result<Done, Fa
         Work::DatabaseRestore { copy, target, .. } => database_restore(context, *copy, target),
         Work::Library(work) => library(&mut context.appliance, &work.step),
         Work::DriveStatus { .. } => Ok(done(&context.appliance.drive_status()?)),
+        Work::DriveHealth { .. } => Ok(done(&context.appliance.drive_health()?)),
         Work::Rebuild { volumes, own_keys, .. } => {
             let identities = identities(context, *own_keys)?;
             let request = RebuildRequest { volumes: volumes.clone(), identities };

@@ -104,6 +104,11 @@ pub enum Work {
         /// Number of the drive; any when not given.
         drive: Option<i64>,
     },
+    /// A look at a drive's health, kept in its history.
+    DriveHealth {
+        /// Number of the drive; any when not given.
+        drive: Option<i64>,
+    },
 }
 
 /// What a command does with a library.
@@ -365,6 +370,7 @@ impl Work {
             Work::DatabaseScan { .. } => "database_scan",
             Work::Library(_) => "library",
             Work::DriveStatus { .. } => "drive_status",
+            Work::DriveHealth { .. } => "drive_health",
         }
     }
 
@@ -404,7 +410,8 @@ impl Work {
             Work::DatabaseBackup { drive, .. }
             | Work::DatabaseRestore { drive, .. }
             | Work::Rebuild { drive, .. }
-            | Work::DriveStatus { drive } => *drive,
+            | Work::DriveStatus { drive }
+            | Work::DriveHealth { drive } => *drive,
             Work::Library(work) => work.drive,
             Work::Inventory { .. } | Work::Transfer { .. } | Work::ReadLabel { .. } => None,
         }
@@ -471,7 +478,8 @@ impl Work {
             | Work::Retension { .. }
             | Work::Clean { .. }
             | Work::Library(_)
-            | Work::DriveStatus { .. } => AfterDeath::Fail,
+            | Work::DriveStatus { .. }
+            | Work::DriveHealth { .. } => AfterDeath::Fail,
         }
     }
 
@@ -522,6 +530,7 @@ impl Work {
                 LibraryStep::Transfer { from, to } => format!("Move {from} to {to}"),
             },
             Work::DriveStatus { .. } => "Look at a drive".into(),
+            Work::DriveHealth { .. } => "Look at a drive's health".into(),
         }
     }
 }
@@ -555,6 +564,7 @@ mod tests {
             }),
             Work::Library(LibraryWork { drive: None, step: LibraryStep::Status }),
             Work::DriveStatus { drive: None },
+            Work::DriveHealth { drive: Some(1) },
         ]
     }
 

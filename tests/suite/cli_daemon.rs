@@ -133,6 +133,24 @@ fn tree(at: &Path) -> PathBuf {
 }
 
 #[test]
+fn the_care_of_a_drive_is_a_task_beside_a_daemon() {
+    let alone = Side::alone();
+    let beside = alone.twin(false);
+    for side in [&alone, &beside] {
+        side.reelward.ok(["library", "load", "RW0001L9"]);
+    }
+    let names =
+        |value: serde_json::Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    for care in ["health", "retension", "clean"] {
+        let told = [&alone, &beside].map(|side| names(side.reelward.json(["drive", care])));
+        assert_eq!(told[0], told[1], "drive {care}");
+        assert!(told[0].len() > 2, "drive {care}: {told:?}");
+    }
+    let (stdout, _) = beside.reelward.exits(0, ["drive", "health"]);
+    assert!(stdout.contains("not needed"), "{stdout}");
+}
+
+#[test]
 fn every_command_says_the_same_with_and_without_a_daemon() {
     let shared = tempfile::tempdir().unwrap();
     let data = tree(shared.path()).to_str().unwrap().to_owned();

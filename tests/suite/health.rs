@@ -168,14 +168,14 @@ fn the_library_cleans_the_drive() {
         });
         assert!(bench.backup(|_| {}).alerts[0].contains("Clean now"));
         let health = bench.open().drive_health().unwrap();
-        assert_eq!((health.cleaning, health.judgement.advice), ("required", Advice::Clean));
+        assert_eq!((health.cleaning.as_str(), health.judgement.advice), ("required", Advice::Clean));
         let before = bench.open().library_status().unwrap().elements;
         let home = before.iter().find(|element| element.cleaning).unwrap().address;
         let report = clean(&bench).unwrap();
         assert_eq!((report.uses, report.resolved, report.already), (Some(1), 1, false), "{report:?}");
         assert!(report.warnings.is_empty(), "{report:?}");
         let health = bench.open().drive_health().unwrap();
-        assert_eq!((health.cleaning, health.judgement.advice), ("not_needed", Advice::Fine));
+        assert_eq!((health.cleaning.as_str(), health.judgement.advice), ("not_needed", Advice::Fine));
         assert_eq!(health.statistics.cleanings, Some(1));
         let after = bench.open().library_status().unwrap().elements;
         let of = |barcode: &str| {

@@ -128,6 +128,24 @@ impl<'a> Daemon<'a> {
         self.perform("drive", work, &[], &*super::interrupt::watch()?)
     }
 
+    /// Likewise, of its health.
+    pub(super) fn drive_health<R: DeserializeOwned>(&self) -> Result<R, CliError> {
+        let work = Work::DriveHealth { drive: Some(self.idle_drive()?) };
+        self.perform("drive", work, &[], &*super::interrupt::watch()?)
+    }
+
+    /// Cleans it.
+    pub(super) fn clean<R: DeserializeOwned>(&self) -> Result<R, CliError> {
+        let work = Work::Clean { drive: self.idle_drive()? };
+        self.perform("clean", work, &[], &*super::interrupt::watch()?)
+    }
+
+    /// Winds its tape to the end and back.
+    pub(super) fn retension<R: DeserializeOwned>(&self) -> Result<R, CliError> {
+        let work = Work::Retension { drive: self.idle_drive()? };
+        self.perform("retension", work, &[], &*super::interrupt::watch()?)
+    }
+
     fn output(&self) -> Output {
         self.context.output
     }

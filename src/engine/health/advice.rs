@@ -1,6 +1,6 @@
 //! What to do about a cartridge or a drive: pure functions of what is known. docs/health.md explains the thresholds.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::{AlertSeverity, Happened};
 
@@ -24,7 +24,7 @@ const RETIRE_FLAGS: [u8; 6] = [4, 7, 14, 52, 53, 8];
 const DRIVE_FLAGS: [u8; 4] = [30, 31, 38, 58];
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advice {
     /// Nothing.
@@ -50,7 +50,7 @@ impl Advice {
 }
 
 /// What to do, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {
     /// What to do.
     pub advice: Advice,

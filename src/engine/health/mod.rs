@@ -3,7 +3,7 @@
 pub(super) mod advice;
 mod watch;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::station::Station;
 use super::{Appliance, EngineError, rfc3339};
@@ -23,7 +23,7 @@ const SPAN: i64 = 180 * 24 * 3600 * 1_000_000_000;
 const ALERTS_SHOWN: usize = 50;
 
 /// A drive in numbers: what the drive says of its life, and what our history has of it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DriveStatistics {
     /// Bytes read, by our history.
     pub total_bytes_read: u64,
@@ -54,7 +54,7 @@ pub struct DriveStatistics {
 }
 
 /// One alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthAlert {
     /// Its number.
     pub id: i64,
@@ -77,7 +77,7 @@ pub struct HealthAlert {
 }
 
 /// What applications have written into a cartridge's memory.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryRow {
     /// Serial number of the cartridge.
     pub serial: Option<String>,
@@ -94,7 +94,7 @@ pub struct MemoryRow {
 }
 
 /// A drive as it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriveHealth {
     /// As it was named.
     pub name: String,
@@ -113,7 +113,7 @@ pub struct DriveHealth {
     /// What it is doing, where it tells.
     pub activity: Option<String>,
     /// `not_needed`, `requested` or `required`.
-    pub cleaning: &'static str,
+    pub cleaning: String,
     /// Numbers.
     pub statistics: DriveStatistics,
     /// The memory of the cartridge in it.
@@ -128,7 +128,7 @@ pub struct DriveHealth {
 }
 
 /// What a drive did with a cartridge in the last 180 days.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PairRow {
     /// Serial number of the drive.
     pub drive: String,
@@ -142,7 +142,7 @@ pub struct PairRow {
 }
 
 /// A cartridge's life.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CartridgeHealth {
     /// Serial number of the cartridge.
     pub serial: Option<String>,
@@ -321,9 +321,9 @@ fn describe(
         in_motion: health.in_motion,
         activity: health.status.map(|status| format!("{:?}", status.activity).to_lowercase()),
         cleaning: match (readings.cleaning_required, readings.cleaning_requested) {
-            (true, _) => "required",
-            (false, true) => "requested",
-            (false, false) => "not_needed",
+            (true, _) => "required".into(),
+            (false, true) => "requested".into(),
+            (false, false) => "not_needed".into(),
         },
         statistics: statistics(catalog, &serial, &readings)?,
         memory: memory.map(memory_row),
