@@ -195,6 +195,31 @@ fn every_documented_operation_is_declared_with_its_fields() {
 }
 
 #[test]
+fn the_errors_page_lists_every_code_with_its_status() {
+    let page = include_str!("../../docs/errors.md");
+    let document = reelward::api::openapi_document();
+    let mut seen = BTreeSet::new();
+    for methods in document["paths"].as_object().unwrap().values() {
+        for declared in methods.as_object().unwrap().values() {
+            for (status, answer) in declared["responses"].as_object().unwrap() {
+                if !status.starts_with('2') {
+                    let codes = answer["description"].as_str().unwrap().split(", ");
+                    seen.extend(codes.map(|code| (status.clone(), code.to_owned())));
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 12, "{seen:?}");
+    for (status, code) in seen {
+        let row = page.lines().find(|line| line.starts_with("| `") && line.contains(&format!("`{code}`")));
+        assert!(
+            row.is_some_and(|row| row.contains(&format!("| {status} |"))),
+            "{code} {status} is not in docs/errors.md"
+        );
+    }
+}
+
+#[test]
 fn the_openapi_file_is_the_one_served() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi/reelward.json");
     let made = serde_json::to_string_pretty(&reelward::api::openapi_document()).unwrap() + "\n";
